@@ -1,0 +1,184 @@
+//go:build unix
+
+package launch
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// A buffer may be written and read at once.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// await waits until the buffer contains text.
+func (b *buffer) await(t *testing.T, text string) string {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) { //nolint:forbidigo // a log has no end to wait for
+		if s := b.String(); strings.Contains(s, text) {
+			return s
+		}
+	}
+	t.Fatalf("no %q in %.2000q", text, b.String())
+	return ""
+}
+
+// go-plugin's own parser panics at the first of these, and takes the host along.
+func TestNoLineHarmsTheHost(t *testing.T) {
+	t.Parallel()
+	var out, logged buffer
+	logger := hclog.New(&hclog.LoggerOptions{Output: &logged, Level: hclog.Trace})
+	p := start(t, "hostile", Options{Stderr: &out, Logger: logger})
+	d := openDestination(t, p, nil)
+	for _, line := range []string{
+		`{"@level":"info","@message":5}`,
+		`{"@level":5,"@message":"x"}`,
+		`{"@level":"info","@message":"x","@timestamp":5}`,
+		`{"@level":"info","@message":"x","@timestamp":"y"}`,
+		`{"@level":"info","@message":"x","k":{"a":[1,null]}}`,
+		`{"@level":null}`, `{}`, `{`, `[]`, "null", "\x00\xff\xfe", `{"level":"WARN","msg":"slog says","n":1}`,
+	} {
+		say(t.Context(), d, "say "+strings.ToValidUTF8(line, "?"))
+	}
+	say(t.Context(), d, "say [WARN] the end")
+	out.await(t, "the end")
+	text := logged.await(t, "the end")
+	for _, want := range []string{"[WARN]  brock", "slog says: n=1", `{"@level":"info","@message":5}`} {
+		if !strings.Contains(strings.ReplaceAll(text, "launch.test", "brock"), want) {
+			t.Errorf("log lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestStdoutAfterTheHandshakeIsLogged(t *testing.T) {
+	t.Parallel()
+	var out buffer
+	d := openDestination(t, start(t, "hostile", Options{Stderr: &out}), nil)
+	say(t.Context(), d, "print to nobody")
+	out.await(t, "to nobody")
+	say(t.Context(), d, "raw to one")
+	out.await(t, "to one")
+}
+
+// go-plugin stops reading at a line of 64 KiB, and then the plugin blocks.
+func TestLinesAreBounded(t *testing.T) {
+	t.Parallel()
+	var out buffer
+	p := start(t, "hostile", Options{Stderr: &out})
+	d := openDestination(t, p, map[string]any{"token": sdk.NewSecret("canary-canary")})
+	say(t.Context(), d, "long")
+	say(t.Context(), d, "flood")
+	say(t.Context(), d, "say the end")
+	text := out.await(t, "the end")
+	for line := range strings.SplitSeq(text, "\n") {
+		if len(line) > lineLimit+64 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	if want := fmt.Sprintf("[%d bytes dropped]", 1<<20-lineLimit+1); !strings.Contains(text, want) {
+		t.Errorf("nothing says %q", want)
+	}
+	if strings.Contains(text, "yc") {
+		t.Error("a cut line shows the beginning of a secret")
+	}
+}
+
+func TestRateOfLogIsBounded(t *testing.T) {
+	synctest.Test(t, rateOfLog) // where all happens in the same second
+}
+
+func rateOfLog(t *testing.T) {
+	var logged bytes.Buffer
+	l := newLog("p", &Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &logged})})
+	for i := range 3 * rateLimit {
+		l.add(fmt.Sprint("line ", i), 0)
+	}
+	time.Sleep(time.Second) //nolint:forbidigo // takes no time here
+	l.add("later", 0)
+	if n := strings.Count(logged.String(), "line "); n != rateLimit {
+		t.Errorf("%d lines logged, want %d", n, rateLimit)
+	}
+	if !strings.Contains(logged.String(), fmt.Sprintf("too many lines: dropped=%d", 2*rateLimit)) || !strings.Contains(logged.String(), "later") {
+		t.Errorf("log ends with %q", logged.String()[logged.Len()-200:])
+	}
+	if tail := l.last(); len(tail) != tailLimit || tail[tailLimit-1] != "later" {
+		t.Errorf("%d last lines, want %d", len(tail), tailLimit)
+	}
+}
+
+func TestReadLine(t *testing.T) {
+	text := "a\r\n\n" + strings.Repeat("b", 40) + "\nc"
+	r := bufio.NewReaderSize(strings.NewReader(text), 16)
+	var got []string
+	for {
+		line, dropped, err := readLine(r)
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+			break
+		}
+		got = append(got, fmt.Sprint(string(line), dropped))
+	}
+	if want := []string{"a0", "0", strings.Repeat("b", 16) + "25", "c0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRedactor(t *testing.T) {
+	for _, c := range []struct{ secret, text, want string }{
+		{"hunter2", "password hunter2.", "password [secret]."},
+		{`a"b\c`, `json "a\"b\\c"`, `json "[secret]"`},
+		{"a b/c", "https://h?t=a+b%2Fc", "https://h?t=[secret]"},
+		{"a b/c", "https://h/a%20b%2Fc", "https://h/[secret]"},
+		{"line one\nline two\n", "saw line two", "saw [secret]"},
+		{"", "nothing", "nothing"},
+	} {
+		var r redactor
+		r.add("zz")
+		r.add(c.secret)
+		if got := r.hide(c.text, 0); got != c.want {
+			t.Errorf("%q in %q: got %q, want %q", c.secret, c.text, got, c.want)
+		}
+	}
+}
+
+// A plugin in another language prints through go-plugin, in pieces.
+func TestLineWriter(t *testing.T) {
+	l := newLog("p", &Options{Logger: hclog.NewNullLogger()})
+	w := l.writer()
+	for _, s := range []string{"a", "b\nc\n", strings.Repeat("d", lineLimit+1), "e\n"} {
+		_, _ = io.WriteString(w, s)
+	}
+	got := l.last()
+	if len(got) != 3 || got[0] != "ab" || got[1] != "c" || !strings.HasSuffix(got[2], "d [2 bytes dropped]") {
+		t.Errorf("got %.200q", got)
+	}
+}

@@ -1,0 +1,195 @@
+package sdktest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// A keyring is the key provider of one check.
+type keyring struct {
+	*trial
+	keys sdk.KeyProvider
+	lab  *lab
+}
+
+func (k *keyring) wrap(dataKey []byte) sdk.WrappedKey {
+	w, err := k.keys.Wrap(k.ctx, dataKey)
+	if err != nil {
+		k.Fatalf("Wrap of %d bytes: %v", len(dataKey), err)
+	}
+	return w
+}
+
+func (k *keyring) unwrapTo(p sdk.KeyProvider, w sdk.WrappedKey, want []byte) {
+	got, err := p.Unwrap(k.ctx, w)
+	if err != nil || !bytes.Equal(got, want) {
+		k.Errorf("Unwrap of what Wrap made of %d bytes: %d bytes, equal: %v, %v", len(want), len(got), bytes.Equal(got, want), err)
+	}
+}
+
+// refused wants one of the kinds that say: not with this key.
+func (k *keyring) refused(what string, w sdk.WrappedKey, kinds ...error) error {
+	got, err := k.keys.Unwrap(k.ctx, w)
+	if err == nil {
+		k.Errorf("Unwrap of %s: %d bytes, want %v", what, len(got), kinds)
+		return nil
+	}
+	if !slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }) {
+		k.Errorf("Unwrap of %s: %v, want one of the kinds %v", what, err, kinds)
+	}
+	return err
+}
+
+func wrapRoundTrip(k *keyring) {
+	id := ""
+	for _, size := range []int{16, 24, 32} {
+		w := k.wrap(pattern(size))
+		if w.KeyID == "" || id != "" && w.KeyID != id {
+			k.Errorf("key id %q after %q, want the same one always", w.KeyID, id)
+		}
+		id = w.KeyID
+		k.unwrapTo(k.keys, w, pattern(size))
+	}
+}
+
+func wrapHides(k *keyring) {
+	for _, size := range []int{16, 24, 32} {
+		key := pattern(size)
+		w := k.wrap(key)
+		for _, secret := range append([][]byte{key}, k.exported()...) {
+			for _, form := range formsOf(secret) {
+				if strings.Contains(string(w.Ciphertext), form) || strings.Contains(w.KeyID, form) {
+					k.Errorf("a wrapped key shows a key")
+				}
+			}
+		}
+	}
+}
+
+func unwrapTampered(k *keyring) {
+	w := k.wrap(pattern(32))
+	for i := range w.Ciphertext {
+		c := slices.Clone(w.Ciphertext)
+		c[i] ^= 1 << (i % 8)
+		k.refused(fmt.Sprintf("a wrapped key with a flipped bit in byte %d", i), sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: c}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+	}
+	for n := range w.Ciphertext {
+		k.refused(fmt.Sprintf("the first %d bytes of a wrapped key", n), sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: w.Ciphertext[:n]}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+	}
+	long := append(slices.Clone(w.Ciphertext), 0)
+	k.refused("a wrapped key and one byte more", sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: long}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+	k.unwrapTo(k.keys, w, pattern(32))
+}
+
+func unwrapOther(k *keyring) {
+	v := k.lab.Other
+	if v == nil {
+		k.Skipf("the test gives no other key: see Other")
+	}
+	other, err := k.lab.own(k.trial, v.Env...).OpenKeyProvider(k.ctx, v.Settings)
+	if err != nil {
+		k.Fatalf("open with another key: %v", err)
+	}
+	w, err := other.Wrap(k.ctx, pattern(32))
+	if err != nil {
+		k.Fatalf("Wrap with another key: %v", err)
+	}
+	if own := k.wrap(pattern(32)); own.KeyID == w.KeyID {
+		k.Errorf("two keys have the id %q", w.KeyID)
+	}
+	k.refused("what another key wrapped", w, sdk.ErrWrongKey)
+	k.refused("what another key wrapped, under the own key's id",
+		sdk.WrappedKey{KeyID: k.wrap(pattern(32)).KeyID, Ciphertext: w.Ciphertext}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+	k.unwrapTo(other, w, pattern(32))
+}
+
+func unwrapElsewhere(k *keyring) {
+	w := k.wrap(pattern(32))
+	p, err := k.lab.own(k.trial).OpenKeyProvider(k.ctx, k.lab.Settings)
+	if err != nil {
+		k.Fatalf("open in a second process: %v", err)
+	}
+	k.unwrapTo(p, w, pattern(32))
+}
+
+func wrapConcurrent(k *keyring) {
+	racers(func(i int) {
+		key := pattern(32)
+		key[0] = byte(i)
+		w, err := k.keys.Wrap(k.ctx, key)
+		if err != nil {
+			k.Errorf("Wrap: %v", err)
+			return
+		}
+		k.unwrapTo(k.keys, w, key)
+	})
+}
+
+func wrapCancelled(k *keyring) {
+	ctx, cancel := context.WithCancel(k.ctx)
+	cancel()
+	k.within(time.Second, "Wrap with a context that has ended", func() {
+		if _, err := k.keys.Wrap(ctx, pattern(32)); !errors.Is(err, context.Canceled) {
+			k.Errorf("Wrap with a context that has ended: %v", err)
+		}
+	})
+}
+
+func exportSize(k *keyring) {
+	e, ok := k.keys.(sdk.KeyExporter)
+	if !ok {
+		k.Skipf("the plugin is no KeyExporter")
+	}
+	first, err := e.ExportKey(k.ctx)
+	if err != nil {
+		k.Fatalf("ExportKey: %v", err)
+	}
+	if n := len(first.Reveal()); n != 16 && n != 24 && n != 32 {
+		k.Errorf("ExportKey: %d bytes, want 16, 24 or 32", n)
+	}
+	again, err := e.ExportKey(k.ctx)
+	if err != nil || !bytes.Equal(first.Reveal(), again.Reveal()) {
+		k.Errorf("a second ExportKey gives another key, %v", err)
+	}
+}
+
+// keysHidden makes the plugin fail in every way, and looks for keys in what it
+// says.
+func keysHidden(k *keyring) {
+	key := pattern(32)
+	w := k.wrap(key)
+	var said strings.Builder
+	for _, bad := range []sdk.WrappedKey{
+		{KeyID: w.KeyID, Ciphertext: nil},
+		{KeyID: w.KeyID, Ciphertext: w.Ciphertext[1:]},
+		{KeyID: w.KeyID + "x", Ciphertext: w.Ciphertext},
+		{KeyID: "", Ciphertext: key},
+	} {
+		fmt.Fprintln(&said, k.refused("a wrapped key that is none", bad, sdk.ErrWrongKey, sdk.ErrCorrupt, sdk.ErrInvalid))
+	}
+	for _, odd := range [][]byte{nil, key[:7], bytes.Repeat(key, 1000)} {
+		if _, err := k.keys.Wrap(k.ctx, odd); err != nil {
+			fmt.Fprintln(&said, err)
+		}
+	}
+	for _, secret := range append([][]byte{key}, k.exported()...) {
+		k.lab.hunt(k.trial, said.String(), "a key", secret)
+	}
+}
+
+// exported returns the provider's own key, if it can be had.
+func (k *keyring) exported() [][]byte {
+	if e, ok := k.keys.(sdk.KeyExporter); ok {
+		if s, err := e.ExportKey(k.ctx); err == nil {
+			return [][]byte{s.Reveal()}
+		}
+	}
+	return nil
+}

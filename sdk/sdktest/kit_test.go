@@ -1,0 +1,191 @@
+package sdktest
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// The test binary is also the plugins of these tests.
+func TestMain(m *testing.M) {
+	Main(m, func() {
+		p := sdk.Plugin{Name: "ring", Version: "1", Doc: "For tests."}
+		sdk.ServeKeyProvider(p, func(_ context.Context, c ringConfig) (*ring, error) {
+			return &ring{broken: os.Getenv("BROCK_TEST_MUTANT"), key: c.Key}, nil
+		})
+	})
+}
+
+type ringConfig struct {
+	Key sdk.Secret `json:"key" required:"true" doc:"the key"`
+}
+
+// A ring is a key provider for data keys of up to 32 bytes.
+type ring struct {
+	broken string
+	key    sdk.Secret
+}
+
+func (r *ring) id() string {
+	if r.broken == "one id for all" {
+		return "ring"
+	}
+	return "ring/" + r.key.RevealString()[:2]
+}
+
+// mix is its own inverse.
+func (r *ring) mix(data []byte) []byte {
+	out, pad := slices.Clone(data), sha256.Sum256(r.key.Reveal())
+	for i := range out {
+		out[i] ^= pad[i%len(pad)]
+	}
+	return out
+}
+
+func (r *ring) sum(data []byte) []byte {
+	mac := hmac.New(sha256.New, r.key.Reveal())
+	_, _ = mac.Write(data)
+	return mac.Sum(nil)
+}
+
+func (r *ring) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error) {
+	if err := ctx.Err(); err != nil {
+		return sdk.WrappedKey{}, err
+	}
+	w := sdk.WrappedKey{KeyID: r.id(), Ciphertext: append(r.sum(dataKey), r.mix(dataKey)...)}
+	switch r.broken {
+	case "plain text":
+		w.Ciphertext = append(w.Ciphertext, dataKey...)
+	case "id is new every time":
+		w.KeyID += rand.Text()
+	case "tells the key":
+		fmt.Fprintf(os.Stderr, "wrapping %x\n", dataKey)
+	}
+	return w, nil
+}
+
+func (r *ring) Unwrap(_ context.Context, w sdk.WrappedKey) ([]byte, error) {
+	switch {
+	case r.broken == "accepts anything":
+		return make([]byte, 32), nil
+	case w.KeyID != r.id() && r.broken == "another key is damage":
+		return nil, sdk.ErrCorrupt
+	case w.KeyID != r.id() && r.broken != "id is new every time":
+		return nil, fmt.Errorf("%s: %w", w.KeyID, sdk.ErrWrongKey)
+	case len(w.Ciphertext) < sha256.Size:
+		return nil, sdk.ErrCorrupt
+	}
+	dataKey := r.mix(w.Ciphertext[sha256.Size:])
+	if slices.Equal(r.sum(dataKey), w.Ciphertext[:sha256.Size]) || r.broken == "does not check" {
+		return dataKey, nil
+	}
+	if r.broken == "damage is nothing special" {
+		return nil, errors.New("no")
+	}
+	return nil, sdk.ErrCorrupt
+}
+
+func (r *ring) ExportKey(context.Context) (sdk.Secret, error) {
+	switch r.broken {
+	case "exports what Dgraph cannot use":
+		return sdk.NewSecret("short"), nil
+	case "exports another key each time":
+		return sdk.NewSecret(rand.Text()[:16]), nil
+	}
+	return r.key, nil
+}
+
+func ringOf(key, broken string) Subject {
+	return Subject{
+		Path:     os.Args[0],
+		Settings: map[string]any{"key": sdk.NewSecret(key)},
+		Env:      []string{"BROCK_TEST_MUTANT=" + broken},
+		Other:    &Variant{Settings: map[string]any{"key": sdk.NewSecret("other-key-56789x")}},
+	}
+}
+
+func TestKeyProviderPasses(t *testing.T) {
+	report(t, ringOf("0123456789abcdef", "").KeyProvider(t.Context()))
+}
+
+func TestKitCatchesBrokenKeyProviders(t *testing.T) {
+	for broken, check := range map[string]string{
+		"plain text":                     "a wrapped key shows nothing",
+		"id is new every time":           "wrap and unwrap",
+		"one id for all":                 "unwrap with another key",
+		"tells the key":                  "keys appear nowhere",
+		"accepts anything":               "unwrap what was tampered with",
+		"does not check":                 "unwrap what was tampered with",
+		"another key is damage":          "unwrap with another key",
+		"damage is nothing special":      "unwrap what was tampered with",
+		"exports what Dgraph cannot use": "export a key that fits",
+		"exports another key each time":  "export a key that fits",
+	} {
+		t.Run(broken, func(t *testing.T) {
+			s := ringOf("0123456789abcdef", broken)
+			s.Only = []string{check}
+			for r := range s.KeyProvider(t.Context()) {
+				if len(r.Failures) == 0 {
+					t.Errorf("check %q found nothing (skipped: %q)", r.Check, r.Skipped)
+				}
+				t.Logf("%.300q", r.Failures)
+			}
+		})
+	}
+}
+
+// A check that never comes back is a failure, and the next one is run.
+func TestStuckCheck(t *testing.T) {
+	defer func(a, b time.Duration) { checkTime, stuckTime = a, b }(checkTime, stuckTime)
+	checkTime, stuckTime = 50*time.Millisecond, 0
+	stuck, release := 0, make(chan struct{})
+	defer close(release)
+	checks := []check[int]{
+		{"core", "stuck", func(*trial, int) { <-release }},
+		{"core", "skipped", func(t *trial, _ int) { t.Skipf("no %s", "reason") }},
+		{"core", "fatal", func(t *trial, _ int) { t.Fatalf("over"); t.Errorf("not reached") }},
+		{"core", "good", func(t *trial, n int) { t.Cleanup(func() { t.Errorf("in the cleanup %d", n) }) }},
+	}
+	var got []string
+	for r := range try(t.Context(), checks, func(*trial) int { return 7 }, func() { stuck++ }) {
+		got = append(got, fmt.Sprint(r.Check, r.Failures, r.Skipped))
+	}
+	want := []string{"stuck[still not over after 50ms]", "skipped[]no reason", "fatal[over]", "good[in the cleanup 7]"}
+	if !slices.Equal(got, want) || stuck != 1 {
+		t.Errorf("results %q, %d stuck; want %q, 1", got, stuck, want)
+	}
+}
+
+func TestSettingsOf(t *testing.T) {
+	type embedded struct {
+		Deep int `json:"deep"`
+	}
+	got := settingsOf(&struct {
+		embedded
+		URI    string        `json:"uri"`
+		Empty  string        `json:"empty"`
+		Wait   time.Duration `json:"wait,omitempty"`
+		Token  sdk.Secret    `json:"token"`
+		Plain  bool
+		hidden int
+	}{embedded: embedded{5}, URI: "/x", Wait: time.Minute, Token: sdk.NewSecret("x"), Plain: true, hidden: 1})
+	token, ok := got["token"].(sdk.Secret)
+	if !ok || token.RevealString() != "x" {
+		t.Errorf("the secret has become %v", got["token"])
+	}
+	delete(got, "token")
+	want := map[string]any{"deep": 5, "uri": "/x", "wait": "1m0s", "Plain": true}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("settingsOf = %v, want %v", got, want)
+	}
+}
