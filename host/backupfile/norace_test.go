@@ -1,0 +1,5 @@
+//go:build !race
+
+package backupfile
+
+const raceEnabled = false

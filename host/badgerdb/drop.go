@@ -1,0 +1,232 @@
+package badgerdb
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v3"
+	badgerpb "github.com/dgraph-io/badger/v3/pb"
+
+	"github.com/brock-backup/brock/host/manifest"
+)
+
+// Badger forgets that something was dropped: the next incremental backup does not see
+// it, and a restore would bring the data back. DropAll and DropPrefix drop and leave a
+// record, which backups carry. First a file beside the database says what is going
+// to be dropped; then it is dropped; then a key records it, one version above all
+// others; then the file goes. While the file is there, the drop may or may not have
+// happened: backups are refused until [FinishDrop] has brought it to its end.
+
+// dropPrefix begins the keys of the records. Each holds JSON, a list of drops.
+const dropPrefix = brockPrefix + "drop!"
+
+// dropFile holds the drop that is under way.
+const dropFile = "BROCK-DROP"
+
+// A pending is the drop that is under way.
+type pending struct {
+	Drops   []manifest.BadgerDrop `json:"drops"`
+	Version uint64                `json:"version"` // of the record
+}
+
+// DropAll deletes everything in db, as Badger's DropAll does, and records it for backups.
+// Nothing else may write to db meanwhile.
+func DropAll(db *badger.DB) error {
+	return begin(db, manifest.BadgerDrop{All: true})
+}
+
+// DropPrefix deletes all keys that begin with one of the prefixes, as Badger's DropPrefix
+// does, and records it for backups. Nothing else may write to db meanwhile.
+//
+// Badger passes over a prefix of which no key is visible, and keeps the deleted and expired
+// versions there: such a drop is not recorded either.
+func DropPrefix(db *badger.DB, prefixes ...[]byte) error {
+	var drops []manifest.BadgerDrop
+	for _, p := range prefixes {
+		if strings.HasPrefix(dropPrefix, string(p)) || bytes.HasPrefix(p, []byte(brockPrefix)) {
+			return fmt.Errorf("prefix %q would delete the records of drops: drop all, or by longer prefixes", p)
+		}
+		if visible(db, p) {
+			drops = append(drops, manifest.BadgerDrop{Prefix: bytes.Clone(p)})
+		}
+	}
+	if len(drops) == 0 {
+		return nil
+	}
+	return begin(db, drops...)
+}
+
+// visible reports whether a reader of db sees any key that begins with prefix.
+func visible(db *badger.DB, prefix []byte) (any bool) {
+	_ = db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+		defer it.Close()
+		it.Rewind()
+		any = it.Valid()
+		return nil
+	})
+	return any
+}
+
+// FinishDrop completes a drop that a crash cut short; without one it does nothing. Call it
+// after opening a database, before anything is written to it.
+func FinishDrop(db *badger.DB) error {
+	b, err := os.ReadFile(filepath.Join(db.Opts().Dir, dropFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var p pending
+	if err := json.Unmarshal(b, &p); err != nil || len(p.Drops) == 0 {
+		// The file was being written: nothing has been dropped yet.
+		return removeDropFile(db.Opts().Dir)
+	}
+	return finish(db, p)
+}
+
+func begin(db *badger.DB, drops ...manifest.BadgerDrop) error {
+	if err := FinishDrop(db); err != nil {
+		return err
+	}
+	p := pending{Drops: drops, Version: db.MaxVersion() + 1}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	dir := db.Opts().Dir
+	if err := writeFile(filepath.Join(dir, dropFile), b, 0o600); err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return finish(db, p)
+}
+
+func finish(db *badger.DB, p pending) error {
+	var prefixes [][]byte
+	all := false
+	for _, d := range p.Drops {
+		all = all || d.All
+		prefixes = append(prefixes, d.Prefix)
+	}
+	drop := func() error { return db.DropPrefix(prefixes...) }
+	if all {
+		prefixes, drop = nil, db.DropAll
+	}
+	if err := drop(); err != nil {
+		return err
+	}
+	// A record of what did not happen would cost data: beside a flush, Badger was
+	// seen to leave keys.
+	if slices.ContainsFunc(prefixes, func(prefix []byte) bool { return visible(db, prefix) }) {
+		if err := drop(); err != nil {
+			return err
+		}
+	}
+	for _, prefix := range prefixes {
+		if visible(db, prefix) {
+			return fmt.Errorf("keys that begin with %q are still there: %w; call FinishDrop to try again", prefix, ErrDropPending)
+		}
+	}
+	if err := record(db, p); err != nil {
+		return err
+	}
+	return removeDropFile(db.Opts().Dir)
+}
+
+// record writes the record at its version. Load takes versions as they are and moves
+// the clock of a database in unmanaged mode on, which starts anew when all is dropped.
+func record(db *badger.DB, p pending) error {
+	value, err := json.Marshal(p.Drops)
+	if err != nil {
+		return err
+	}
+	key := append([]byte(dropPrefix), make([]byte, 8)...)
+	if _, err := rand.Read(key[len(dropPrefix):]); err != nil {
+		return err
+	}
+	list := badgerpb.KVList{Kv: []*badgerpb.KV{{Key: key, Value: value, UserMeta: []byte{0}, Meta: []byte{0}, Version: p.Version}}}
+	b, err := list.Marshal()
+	if err != nil {
+		return err
+	}
+	frame := binary.LittleEndian.AppendUint64(nil, uint64(len(b)))
+	if err := db.Load(bytes.NewReader(append(frame, b...)), 1); err != nil {
+		return err
+	}
+	return syncLogs(db.Opts().Dir)
+}
+
+// syncLogs makes what was written durable: Badger's own Sync leaves out the logs of memtables.
+func syncLogs(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		f, err := os.OpenFile(p, os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it has become a table
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+func removeDropFile(dir string) error {
+	if err := os.Remove(filepath.Join(dir, dropFile)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// pendingDrop reports a drop that has not been brought to its end.
+func pendingDrop(dir string) error {
+	if !isFile(dir, dropFile) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: a crash cut a drop short; open the database and call badgerdb.FinishDrop before backing it up", dir, ErrDropPending)
+}
+
+func parseDrop(value []byte) ([]manifest.BadgerDrop, error) {
+	var drops []manifest.BadgerDrop
+	if err := json.Unmarshal(value, &drops); err != nil {
+		return nil, damaged("drop record %q", value)
+	}
+	return drops, nil
+}
+
+// writeFile writes a new file durably; its name is durable once the directory is synced.
+func writeFile(path string, b []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,18 @@
+// Package host is Brock's engine: it backs up Badger databases and Dgraph
+// postings to a [sdk.Destination], restores them, and proves that it can.
+//
+// A backup is a straight line:
+//
+//	Source.Read -> block encoders -> ordered writer -> Destination.Put
+//
+// for every group, then the commit record, which makes the backup exist, then
+// the manifests that Dgraph itself reads. A restore is the same line backwards:
+//
+//	chain of manifests -> merge over the chain's files -> one Badger directory per group
+//
+// The order of the chain decides: what a later backup says of a key replaces
+// everything that earlier ones said, whatever versions the entries carry.
+//
+// The formats live in packages manifest, backupfile and dgraph, which do no
+// I/O; Badger directories are the business of package badgerdb.
+package host

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package host
+
+func exchange(string, string) error { return errNotExchanged }

@@ -1,0 +1,172 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/brock-backup/brock/host/manifest"
+	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/sdktest"
+)
+
+var errInjected = errors.New("injected")
+
+// ids lists the backups that are visible.
+func ids(t testing.TB, e *Engine, at Location) (names []string) {
+	t.Helper()
+	list, err := e.List(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range list {
+		names = append(names, l.Manifest.ID())
+	}
+	return names
+}
+
+// Whichever operation of the destination fails during an incremental backup, no
+// backup becomes visible unless Backup said so, and the next one succeeds.
+func TestEveryFailureOfBackup(t *testing.T) {
+	f := fixtures(t)[0]
+	e := &Engine{}
+	from := location(t, filepath.Join(f.dir, "backup"))
+	var dirs []string
+	for point := range 2 {
+		dirs = append(dirs, restore(t, e, RestoreRequest{From: from, Key: keyOf(f.key), Number: point + 1, KeepVersions: true}))
+	}
+	for _, compat := range []manifest.Compat{manifest.CompatV23, manifest.CompatV20} {
+		for n := 1; ; n++ {
+			mem := sdktest.NewMemory()
+			clean := Location{URI: "memory", Destination: mem}
+			backup(t, e, dirs[0], BackupRequest{To: clean, Compat: compat})
+			fault := sdktest.NewFault(mem)
+			fault.FailAt(n, errInjected)
+			src := source(t, dirs[1])
+			_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: Location{URI: "faulty", Destination: fault}, Compat: compat})
+			src.Close()
+			if fault.Count() < n {
+				if err != nil {
+					t.Fatalf("nothing failed, and yet: %v", err)
+				}
+				t.Logf("%s: %d operations", compat, n-1)
+				break
+			}
+			switch visible := len(ids(t, e, clean)); {
+			case err != nil && !errors.Is(err, errInjected):
+				t.Errorf("operation %d: %v does not tell the cause", n, err)
+			case err != nil && visible != 1:
+				t.Errorf("operation %d failed (%v) and %d backups are visible, want 1", n, err, visible)
+			case err == nil && visible != 2:
+				t.Errorf("operation %d: backup succeeded and %d backups are visible, want 2", n, visible)
+			}
+			if err != nil {
+				backup(t, e, dirs[1], BackupRequest{To: clean, Compat: compat})
+			}
+			equalsTruth(t, e, f, 1, RestoreRequest{From: clean})
+			equalsTruth(t, e, f, 0, RestoreRequest{From: clean, Number: 1})
+			verified(t, e, clean, nil)
+		}
+	}
+}
+
+// Whichever operation of the destination fails during a restore, the target
+// stays as it was and nothing is left beside it.
+func TestEveryFailureOfRestore(t *testing.T) {
+	f := fixtures(t)[0]
+	e := &Engine{}
+	from := location(t, filepath.Join(f.dir, "backup"))
+	sealed := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	for point := range 2 {
+		dir := restore(t, e, RestoreRequest{From: from, Key: keyOf(f.key), Number: point + 1, KeepVersions: true})
+		backup(t, e, dir, BackupRequest{To: sealed})
+	}
+	for name, at := range map[string]Location{"Dgraph's": from, "sealed": sealed} {
+		for n := 1; ; n++ {
+			parent := t.TempDir()
+			out := filepath.Join(parent, "out")
+			fault := sdktest.NewFault(at.Destination)
+			fault.FailAt(n, errInjected)
+			_, err := e.Restore(t.Context(), RestoreRequest{
+				From: Location{URI: "faulty", Destination: fault}, Key: keyOf(f.key), Number: 2, Postings: out,
+			})
+			if fault.Count() < n {
+				if err != nil {
+					t.Fatalf("%s: nothing failed, and yet: %v", name, err)
+				}
+				t.Logf("%s: %d operations", name, n-1)
+				break
+			}
+			if err == nil { // the operation was past what a restore needs
+				quads, _ := exported(t, e, out, f.exportCompat())
+				want, _ := truth(t, f, 1)
+				sameLines(t, name, quads, want)
+				continue
+			}
+			if !errors.Is(err, errInjected) {
+				t.Errorf("%s: operation %d: %v does not tell the cause", name, n, err)
+			}
+			if left, _ := os.ReadDir(parent); len(left) > 0 {
+				t.Errorf("%s: operation %d: %v is left", name, n, left)
+			}
+		}
+	}
+}
+
+// A destination that loses the answer to one operation after carrying it out.
+type forgetful struct {
+	*sdktest.Memory
+	lose, count int
+}
+
+func (f *forgetful) lost(err error) error {
+	f.count++
+	if err == nil && f.count == f.lose {
+		return sdk.ErrUnavailable
+	}
+	return err
+}
+
+func (f *forgetful) Put(ctx context.Context, name string, r io.Reader) error {
+	return f.lost(f.Memory.Put(ctx, name, r))
+}
+
+func (f *forgetful) Replace(ctx context.Context, name string, r io.Reader, version string) (string, error) {
+	v, err := f.Memory.Replace(ctx, name, r, version)
+	return v, f.lost(err)
+}
+
+func (f *forgetful) Delete(ctx context.Context, name string) error {
+	return f.lost(f.Memory.Delete(ctx, name))
+}
+
+// An operation that was carried out although its answer was lost is no reason
+// to fail, or to publish twice; only a group's own object is not tried again.
+func TestLostAnswers(t *testing.T) {
+	f := fixtures(t)[0]
+	e := &Engine{}
+	dir := restore(t, e, RestoreRequest{From: location(t, filepath.Join(f.dir, "backup")), Key: keyOf(f.key), Number: 1})
+	for n := 1; ; n++ {
+		dst := &forgetful{Memory: sdktest.NewMemory(), lose: n}
+		at := Location{URI: "forgetful", Destination: dst}
+		src := source(t, dir)
+		_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at})
+		src.Close()
+		if dst.count < n {
+			break
+		}
+		want := 1
+		if err != nil {
+			want = 0
+		}
+		if got := ids(t, e, at); len(got) != want {
+			t.Errorf("operation %d: Backup says %v and %q is visible", n, err, got)
+		}
+		if err != nil && n > 1 {
+			t.Errorf("operation %d: %v", n, err)
+		}
+	}
+}

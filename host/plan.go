@@ -1,0 +1,256 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brock-backup/brock/host/backupfile"
+	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/manifest"
+)
+
+// A plan is a backup that has not been written yet.
+type plan struct {
+	req     BackupRequest
+	m       *manifest.Manifest
+	codec   backupfile.Codec
+	dataKey []byte
+	since   map[uint32]uint64 // by group: what is newer is read
+	written []string          // object names, for the clean-up of a failed backup
+}
+
+func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*plan, error) {
+	compat := req.Compat
+	if compat == "" {
+		compat = manifest.CompatV23
+	}
+	p := &plan{req: req}
+	name := req.Codec
+	if name == "" {
+		name = compat.DefaultCompression()
+	}
+	var err error
+	if p.codec, err = backupfile.ParseCodec(name); err != nil {
+		return nil, usage("", "%w", err)
+	}
+	if compat == manifest.CompatV20 && p.codec != backupfile.CodecGzip {
+		return nil, usage("leave --compression out", "compression %s: Dgraph 20.x reads gzip only", name)
+	}
+	switch {
+	case p.codec == backupfile.CodecZstd && compat != manifest.CompatV20:
+		e.log().Warn("no Dgraph can read a backup compressed with zstd")
+	case p.codec == backupfile.CodecS2:
+		e.log().Warn("no Dgraph before 25 can read a backup compressed with S2")
+	}
+	if p.dataKey, err = e.dataKey(ctx, req.Key); err != nil {
+		return nil, err
+	}
+	p.m = &manifest.Manifest{
+		ReadTs:      req.Source.ReadTs(),
+		Path:        c.freeDir(e.now()),
+		Encrypted:   p.dataKey != nil,
+		Compression: compressionName(p.codec),
+		Form:        compat.Form(),
+		Kind:        req.Source.Kind(),
+		Groups:      map[uint32][]dgraph.Predicate{},
+		Record:      &manifest.Record{Engine: e.Version, Created: e.now().UTC(), Compat: string(compat)},
+	}
+	if p.m.Encrypted {
+		p.m.Record.KeyProvider, p.m.Record.KeyCheck = req.Key.Name, backupfile.KeyCheck(p.dataKey)
+	}
+	for _, g := range req.Source.Groups() {
+		if p.m.Groups[g], err = req.Source.Predicates(g); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.accepts(compat); err != nil {
+		return nil, err
+	}
+	if err := p.place(ctx, c); err != nil {
+		return nil, err
+	}
+	if p.m.ReadTs == 0 {
+		return nil, usage("is this the directory you meant?", "the database is empty: there is nothing to back up")
+	}
+	return p, checkNames(p.m)
+}
+
+// freeDir names a directory after the time of the backup, to the millisecond.
+func (c *catalogue) freeDir(t time.Time) string {
+	taken := map[string]bool{}
+	for name := range c.sizes {
+		taken[path.Dir(name)] = true
+	}
+	for taken[manifest.DirName(t)] {
+		t = t.Add(time.Millisecond)
+	}
+	return manifest.DirName(t)
+}
+
+// compressionName is what the manifest says. Dgraph 25 itself writes S2 under
+// the name snappy.
+func compressionName(c backupfile.Codec) string {
+	if c == backupfile.CodecS2 {
+		return "snappy"
+	}
+	return c.String()
+}
+
+// checkNames makes sure that the chosen form can say every predicate's name.
+func checkNames(m *manifest.Manifest) error {
+	for _, g := range sorted(m.Groups) {
+		for _, pred := range m.Groups[g] {
+			if _, err := pred.Format(m.Form); err != nil {
+				return usage("use a later --compat", "predicate %s: %w", pred, err)
+			}
+		}
+	}
+	return nil
+}
+
+// place gives the backup its place in a series: after the location's latest
+// backup, or at the beginning of a new series.
+func (p *plan) place(ctx context.Context, c *catalogue) error {
+	last := manifest.Latest(c.all)
+	if last == nil || p.req.ForceFull {
+		p.begin(c)
+		return nil
+	}
+	if err := p.fits(ctx, c, last); err != nil {
+		var unsound *unsoundError
+		if p.req.AutoFull && errors.As(err, &unsound) {
+			p.begin(c)
+			return nil
+		}
+		return err
+	}
+	p.m.Series, p.m.Number, p.m.Since = last.Series, last.Number+1, last.ReadTs
+	return nil
+}
+
+// begin makes it the first of a new series. Drops act on older backups of the
+// series, of which there are none; not every form could tell of them.
+func (p *plan) begin(c *catalogue) {
+	for p.m.Series == "" || c.has(p.m.Series) {
+		p.m.Series = manifest.NewSeries(rand.Reader)
+	}
+	p.m.Number, p.m.Full = 1, true
+	p.m.Drops, p.m.Record.BadgerDrops, p.since = nil, nil, nil
+}
+
+func (c *catalogue) has(series string) bool {
+	return slices.ContainsFunc(c.all, func(m manifest.Manifest) bool { return m.Series == series })
+}
+
+// follow decides what is newer than last in each group, and collects the drops.
+func (p *plan) follow(ctx context.Context, last *manifest.Manifest) error {
+	p.since = map[uint32]uint64{}
+	for _, g := range p.req.Source.Groups() {
+		p.since[g] = groupTs(last, g)
+		drops, badger, err := p.req.Source.Drops(ctx, g, p.since[g])
+		if err != nil {
+			return err
+		}
+		p.m.Drops = append(p.m.Drops, drops...)
+		p.m.Record.BadgerDrops = append(p.m.Record.BadgerDrops, badger...)
+	}
+	return nil
+}
+
+// groupTs is how far m shows a group: to m's read timestamp, unless the group had
+// not come that far. It is 0 for a group that m does not have.
+func groupTs(m *manifest.Manifest, group uint32) uint64 {
+	if _, ok := m.Groups[group]; !ok {
+		return 0
+	}
+	if m.Record != nil {
+		for _, o := range m.Record.Objects {
+			if o.Group == group {
+				return min(o.Ts, m.ReadTs)
+			}
+		}
+	}
+	return m.ReadTs
+}
+
+// sameKey refuses another key than that of last. A backup made by Dgraph does not
+// name its key: one of its files must decode with it.
+func (p *plan) sameKey(ctx context.Context, c *catalogue, last *manifest.Manifest) error {
+	if err := sameKey(last, p.dataKey); err != nil || last.Record != nil || !last.Encrypted {
+		return err
+	}
+	for _, g := range sorted(last.Groups) {
+		src := open(ctx, c.loc.Destination, last.Object(g), 0)
+		err := backupfile.NewReader(src, p.dataKey).Next(new(backupfile.Entry))
+		src.Close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return wrongKey(last, fmt.Errorf("cannot continue series %s: backup %s: %w", last.Series, last.ID(), about(last.Object(g), err)))
+		}
+	}
+	return nil
+}
+
+// lostGroups lists the groups of last that own something and are no longer there.
+func lostGroups(last, m *manifest.Manifest) (lost []uint32) {
+	for _, g := range sorted(last.Groups) {
+		if _, ok := m.Groups[g]; !ok && (len(last.Groups[g]) > 0 || m.Kind == manifest.KindBadger) {
+			lost = append(lost, g)
+		}
+	}
+	return lost
+}
+
+// An unsoundError is a reason why only a full backup can be taken now.
+type unsoundError struct{ error }
+
+func (u *unsoundError) Unwrap() error { return u.error }
+
+// fits decides whether an incremental backup may follow last.
+func (p *plan) fits(ctx context.Context, c *catalogue, last *manifest.Manifest) (err error) {
+	const remedy = "--force-full begins a new series"
+	refuse := func(format string, args ...any) error {
+		return &unsoundError{usage(remedy, "cannot continue series "+last.Series+": "+format, args...)}
+	}
+	switch m := p.m; {
+	case last.Kind != m.Kind:
+		return refuse("it holds data of kind %s and this database is of kind %s", last.Kind, m.Kind)
+	case last.Encrypted && !m.Encrypted:
+		return usage("give the series' key, or --force-full for a new series", "cannot continue series %s: its last backup is encrypted and no key was given", last.Series)
+	case !last.Encrypted && m.Encrypted:
+		return usage("leave the key out, or --force-full for a new series", "cannot continue series %s: its last backup is not encrypted and a key was given", last.Series)
+	case last.Form > m.Form:
+		return usage("use --compat as before, or --force-full", "cannot continue series %s: its backups are of a later form (%d) than %s (%d)", last.Series, last.Form, m.Record.Compat, m.Form)
+	case m.ReadTs == last.ReadTs: // no reason for a full backup: nothing is newer
+		return usage(remedy, "nothing is newer than backup %s: read timestamp %d does not advance", last.ID(), m.ReadTs)
+	case m.ReadTs < last.ReadTs:
+		return refuse("read timestamp %d does not advance beyond %d, that of backup %s", m.ReadTs, last.ReadTs, last.ID())
+	}
+	if err := p.sameKey(ctx, c, last); err != nil {
+		return err
+	}
+	if lost := lostGroups(last, p.m); len(lost) > 0 {
+		return refuse("backup %s has groups %v, which are not given now", last.ID(), lost)
+	}
+	chain, err := c.chain(last.Series, last.Number)
+	if err != nil {
+		return &unsoundError{&failure{err, ErrDamaged, "the series is not whole; " + remedy}}
+	}
+	m := p.m
+	if err := p.follow(ctx, last); err != nil {
+		return err
+	}
+	if lost := vanished(last, m); len(lost) > 0 {
+		return refuse("predicates %s are gone although no drop was recorded", strings.Join(lost, ", "))
+	}
+	if m.Kind == manifest.KindBadger {
+		return p.vanishedKeys(ctx, c, chain, refuse)
+	}
+	return nil
+}

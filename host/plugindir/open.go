@@ -1,0 +1,149 @@
+package plugindir
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// Opened is a destination at one location. The destination also is an
+// [sdk.Replacer] or an [sdk.Prober] if its plugin is.
+type Opened struct {
+	Destination sdk.Destination
+	URI         string // for messages: without user, password and settings
+	Plugin      Plugin
+}
+
+// OpenDestination opens the location that uri names: a plain path, or a URI
+// whose scheme decides on the plugin and whose query holds settings of that
+// plugin. A scheme that no plugin serves, or that two serve, is an
+// [fs.ErrInvalid].
+func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error) {
+	loc, err := parseLocation(uri)
+	if err != nil {
+		return nil, err
+	}
+	plugin, err := d.serving(ctx, loc.scheme)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", loc.public, err)
+	}
+	proc, err := d.start(ctx, plugin.Path)
+	if err != nil {
+		return nil, err
+	}
+	settings := map[string]any{"uri": loc.uri}
+	for name, value := range loc.settings {
+		settings[name] = value
+	}
+	dest, err := proc.OpenDestination(ctx, settings)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", loc.public, err)
+	}
+	return &Opened{Destination: dest, URI: loc.public, Plugin: plugin}, nil
+}
+
+// serving returns the one destination plugin that serves scheme.
+func (d *Dirs) serving(ctx context.Context, scheme string) (Plugin, error) {
+	plugins, err := d.find("destination")
+	if err != nil {
+		return Plugin{}, err
+	}
+	d.describe(ctx, plugins)
+	if err := ctx.Err(); err != nil {
+		return Plugin{}, err
+	}
+	schemes := map[string][]Plugin{}
+	for _, p := range plugins {
+		for _, s := range p.Description.Schemes {
+			schemes[s] = append(schemes[s], p)
+		}
+	}
+	switch found := schemes[scheme]; len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return Plugin{}, invalid(d.hint(plugins), "no plugin serves %s; there are plugins for %s; searched %s", named(scheme),
+			list(slices.Sorted(maps.Keys(schemes)), named), list(d.dirs, nil))
+	default:
+		return Plugin{}, invalid("take one of them away", "%s is served by two plugins, %s and %s", named(scheme), found[0].Path, found[1].Path)
+	}
+}
+
+// OpenKeyProvider opens the key provider of that name.
+func (d *Dirs) OpenKeyProvider(ctx context.Context, name string, settings map[string]any) (sdk.KeyProvider, error) {
+	plugins, err := d.find("keyprovider")
+	if err != nil {
+		return nil, err
+	}
+	d.describe(ctx, plugins)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var found []Plugin
+	var known []string
+	for _, p := range plugins {
+		if p.Err != nil {
+			continue
+		}
+		known = append(known, p.Description.Name)
+		if p.Description.Name == name {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 1:
+	case 0:
+		return nil, invalid(d.hint(plugins), "no plugin for key provider %s; there are plugins for %s; searched %s", name, list(known, nil), list(d.dirs, nil))
+	default:
+		return nil, invalid("take one of them away", "two plugins are called %s: %s and %s", name, found[0].Path, found[1].Path)
+	}
+	proc, err := d.start(ctx, found[0].Path)
+	if err != nil {
+		return nil, err
+	}
+	provider, err := proc.OpenKeyProvider(ctx, settings)
+	if err != nil {
+		return nil, fmt.Errorf("key provider %s: %w", name, err)
+	}
+	return provider, nil
+}
+
+// hint names the plugins that were set aside: one of them may be the one that
+// is missed.
+func (d *Dirs) hint(plugins []Plugin) string {
+	var aside []string
+	for _, p := range plugins {
+		if p.Err != nil {
+			aside = append(aside, fmt.Sprintf("%s was set aside: %v", p.Path, p.Err))
+		}
+	}
+	if len(aside) > 0 {
+		return strings.Join(aside, "; ")
+	}
+	return "put the plugin into one of these directories, or name its directory with --plugin-dir or in " + EnvDir
+}
+
+func named(scheme string) string {
+	if scheme == "" {
+		return "plain paths"
+	}
+	return scheme + "://"
+}
+
+// list joins names for a sentence.
+func list(names []string, show func(string) string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	shown := slices.Clone(names)
+	if show != nil {
+		for i := range shown {
+			shown[i] = show(shown[i])
+		}
+	}
+	return strings.Join(shown, ", ")
+}

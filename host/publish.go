@@ -1,0 +1,119 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/brock-backup/brock/host/manifest"
+	"github.com/brock-backup/brock/sdk"
+)
+
+// casTries is how often the master manifest is read and written again because
+// another writer was faster.
+const casTries = 16
+
+// accepts refuses a form that the location's readers could not cope with, before
+// anything is written.
+func (c *catalogue) accepts(compat manifest.Compat) error {
+	if compat == manifest.CompatV20 {
+		if _, ok := c.sizes[manifest.MasterName]; ok {
+			return usage("use another location, or --compat v21 or v23",
+				"%s has a master manifest, with which Dgraph 20.x cannot read it", c.loc.URI)
+		}
+		return nil
+	}
+	if _, ok := c.loc.Destination.(sdk.Replacer); !ok {
+		return usage("use --compat v20, which needs none",
+			"%s cannot replace an object, as the master manifest demands", c.loc.URI)
+	}
+	return nil
+}
+
+// publish tells Dgraph of every committed backup that its manifests do not
+// name: of each in its own directory in v20 form, of all in the master manifest
+// otherwise.
+func (c *catalogue) publish(ctx context.Context) error {
+	var masters bool
+	for i := range c.all {
+		m := &c.all[i]
+		if !unpublished(*m) {
+			continue
+		}
+		if manifest.Compat(m.Record.Compat) != manifest.CompatV20 {
+			masters = true
+			continue
+		}
+		if err := c.publishSingle(ctx, m); err != nil {
+			return err
+		}
+		m.Published = true
+	}
+	if !masters {
+		return nil
+	}
+	return c.publishMaster(ctx)
+}
+
+func (c *catalogue) publishSingle(ctx context.Context, m *manifest.Manifest) error {
+	data, err := manifest.EncodeSingle(m)
+	if err != nil {
+		return err
+	}
+	return putNew(ctx, c.loc.Destination, m.Path+"/"+manifest.MasterName, data)
+}
+
+// publishMaster adds to the master manifest by compare-and-swap, and removes
+// the summary that Dgraph 25 makes of it: listings would be read from there.
+func (c *catalogue) publishMaster(ctx context.Context) error {
+	replacer, ok := c.loc.Destination.(sdk.Replacer)
+	if !ok {
+		return fmt.Errorf("the destination cannot replace objects: %w", sdk.ErrUnsupported)
+	}
+	for range casTries {
+		err := c.swapMaster(ctx, replacer)
+		if errors.Is(err, sdk.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", manifest.MasterName, err)
+		}
+		for i := range c.all {
+			c.all[i].Published = true
+		}
+		return retry(ctx, func() error { return c.loc.Destination.Delete(ctx, manifest.SummaryName) })
+	}
+	return fmt.Errorf("%s: another writer was faster %d times: %w", manifest.MasterName, casTries, sdk.ErrConflict)
+}
+
+func (c *catalogue) swapMaster(ctx context.Context, r sdk.Replacer) error {
+	var version string
+	err := retry(ctx, func() (err error) {
+		version, err = r.Version(ctx, manifest.MasterName)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var old []byte
+	if version != "" {
+		if old, err = getAll(ctx, c.loc.Destination, manifest.MasterName); err != nil {
+			return err
+		}
+	}
+	var add []*manifest.Manifest
+	for i := range c.all {
+		if c.all[i].Kind == manifest.KindDgraph {
+			add = append(add, &c.all[i])
+		}
+	}
+	data, err := manifest.AppendMaster(old, add...)
+	if err != nil || bytes.Equal(data, old) {
+		return err
+	}
+	return retry(ctx, func() error {
+		_, err := r.Replace(ctx, manifest.MasterName, bytes.NewReader(data), version)
+		return err
+	})
+}
