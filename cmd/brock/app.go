@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/brock-backup/brock/host"
+	"github.com/brock-backup/brock/host/plugindir"
+)
+
+// An app is one run of the program: what all commands share.
+type app struct {
+	stdout io.Writer
+	screen *screen
+
+	json       bool
+	verbose    bool
+	memory     string
+	pluginDirs []string
+	pluginEnv  []string
+
+	ran     bool // a command was chosen and its flags were understood
+	logger  hclog.Logger
+	plugins *plugindir.Dirs
+	engine  *host.Engine
+}
+
+const exitCodes = `
+Exit codes:
+  0  it worked
+  1  it failed
+  2  usage: another command line would cure it
+  3  damage was found
+`
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "brock",
+		Short: "Back up and restore Badger databases and Dgraph clusters",
+		Long: `Brock backs up Badger databases and Dgraph postings, in full and incrementally, to
+any place that a plugin can write to, and restores them. It reads and writes
+Dgraph's own backup format.
+
+A location is a path, or a URI whose scheme names the plugin that serves it.
+Names of flags may be written with dashes or with underscores.`,
+		Example: `  brock backup -p ./data -l ./backups
+  brock ls -l ./backups
+  brock restore -l ./backups -p ./restored`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(a.stdout)
+	root.SetErr(a.screen)
+	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
+	root.SetGlobalNormalizationFunc(dashes)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(cmd.CommandPath()+" --help lists the flags", "%v", err)
+	})
+
+	f := root.PersistentFlags()
+	f.BoolVar(&a.json, "json", false, "print results, progress and errors as JSON")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what is going on")
+	f.StringArrayVar(&a.pluginEnv, "plugin-env", nil, "let plugins see the environment variable `NAME` (repeatable)")
+	f.StringArrayVar(&a.pluginDirs, "plugin-dir", nil, "look for plugins in `DIR` first (repeatable)")
+	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
+
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.start() }
+	root.AddCommand(a.backup(), a.restore(), a.ls(), a.verify(), a.export(), a.plugin(), a.version())
+	return root
+}
+
+// start prepares what every command uses, once the flags are known.
+func (a *app) start() error {
+	memory, err := humanize.ParseBytes(a.memory)
+	if err != nil || memory > 1<<50 {
+		return usageError("a size is a number with a unit, such as 512MiB", "--memory %s is not a size", a.memory)
+	}
+	a.ran = true
+	a.screen.json = a.json
+	level := hclog.Warn
+	if a.verbose {
+		level = hclog.Debug
+	}
+	a.logger = hclog.New(&hclog.LoggerOptions{
+		Name: "brock", Level: level, Output: a.screen, JSONFormat: a.json, DisableTime: !a.verbose,
+	})
+	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), plugindir.Options{Logger: a.logger, Env: permitted(a.pluginEnv)})
+	a.engine = &host.Engine{Logger: a.logger, Progress: a.screen.progress, Memory: int64(memory), Version: "brock " + versionString()}
+	return nil
+}
+
+// permitted returns those of the environment variables that are set, as NAME=value.
+func permitted(names []string) (env []string) {
+	for _, name := range names {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func (a *app) close() {
+	if a.plugins == nil {
+		return
+	}
+	if err := a.plugins.Close(); err != nil {
+		a.logger.Warn("a plugin did not end well", "error", err)
+	}
+}
+
+// result prints what a command is for: v as JSON, or else what text writes.
+func (a *app) result(v any, text func(w io.Writer)) error {
+	a.screen.clear()
+	if !a.json {
+		var b bytes.Buffer
+		text(&b)
+		_, err := a.stdout.Write(b.Bytes())
+		return err
+	}
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// dashes makes --backup_id, as Dgraph spells it, the same flag as --backup-id.
+func dashes(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	b := []byte(name)
+	for i := range b {
+		if b[i] == '_' {
+			b[i] = '-'
+		}
+	}
+	return pflag.NormalizedName(b)
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return usageError(cmd.CommandPath()+" --help lists the commands", "unknown command %q", args[0])
+	}
+	return usageError(cmd.CommandPath()+" --help lists the flags: everything is said with flags", "unexpected argument %q", args[0])
+}
+
+// exclusive makes sure that at most one of the flags is given.
+func exclusive(names ...string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		var given []string
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				given = append(given, "--"+name)
+			}
+		}
+		if len(given) > 1 {
+			return usageError("keep one of them", "%s exclude each other", strings.Join(given, " and "))
+		}
+		return nil
+	}
+}

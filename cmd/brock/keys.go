@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brock-backup/brock/host"
+	"github.com/brock-backup/brock/sdk"
+)
+
+// keyFlags name the key of encrypted backups, in Dgraph's two spellings.
+type keyFlags struct {
+	file  string
+	super string
+}
+
+func (k *keyFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&k.file, "encryption-key-file", "", "backups are encrypted with the key in `FILE` (16, 24 or 32 bytes)")
+	f.StringVar(&k.super, "encryption", "", "the same as Dgraph writes it: `\"key-file=FILE\"`")
+}
+
+// open returns the key provider, or nil if no key was named.
+func (k *keyFlags) open(ctx context.Context, a *app) (*host.Key, error) {
+	file, err := k.path()
+	if err != nil || file == "" {
+		return nil, err
+	}
+	return a.keyFile(ctx, file)
+}
+
+func (k *keyFlags) path() (string, error) {
+	if k.super == "" {
+		return k.file, nil
+	}
+	if k.file != "" {
+		return "", usageError("keep one of them", "the key is named twice, by --encryption-key-file and by --encryption")
+	}
+	options, err := superflag(k.super, "key-file")
+	if err != nil {
+		return "", usageError("", "--encryption: %v", err)
+	}
+	return options["key-file"], nil
+}
+
+// keyFile opens the key provider keyfile. The command itself never reads a key.
+func (a *app) keyFile(ctx context.Context, file string) (*host.Key, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	const name = "keyfile"
+	provider, err := a.plugins.OpenKeyProvider(ctx, name, map[string]any{"path": abs})
+	if err != nil {
+		return nil, err
+	}
+	return &host.Key{Name: name, Provider: provider}, nil
+}
+
+// postingsKey returns the key that Badger encrypts a directory with, if a file is
+// named.
+func (a *app) postingsKey(ctx context.Context, file string) (none sdk.Secret, err error) {
+	if file == "" {
+		return none, nil
+	}
+	key, err := a.keyFile(ctx, file)
+	if err != nil {
+		return none, err
+	}
+	exporter, ok := key.Provider.(sdk.KeyExporter)
+	if !ok {
+		return none, usageError("", "key provider %s does not hand out its key", key.Name)
+	}
+	secret, err := exporter.ExportKey(ctx)
+	if err != nil {
+		return none, fmt.Errorf("key of the postings: %w", err)
+	}
+	return secret, nil
+}
+
+// superflag takes "a=b; c=d" apart, as Dgraph does: names in any case, with
+// dashes or underscores.
+func superflag(s string, known ...string) (map[string]string, error) {
+	options := map[string]string{}
+	for part := range strings.SplitSeq(s, ";") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=")
+		name = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "_", "-")
+		value = strings.TrimSpace(value)
+		switch {
+		case !slices.Contains(known, name):
+			return nil, fmt.Errorf("there is no option %q, only %s", name, strings.Join(known, ", "))
+		case !ok || value == "":
+			return nil, fmt.Errorf("option %s has no value", name)
+		}
+		options[name] = value
+	}
+	return options, nil
+}

@@ -1,0 +1,33 @@
+// Command brock backs up and restores Badger databases and Dgraph postings.
+//
+// Each subcommand is one file, turns the user's words into one call of the
+// engine (package host), and shows its result. Results go to standard output,
+// as text or with --json as one JSON document; everything else (progress,
+// warnings, errors) goes to standard error.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns the exit code. The first interrupt
+// cancels what is under way, which takes back what is not complete; the second
+// one ends the program at once.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	a := &app{stdout: stdout, screen: newScreen(stderr)}
+	cmd := a.command()
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	a.close()
+	return a.report(ctx, err)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brock-backup/brock/host/badgerdb"
+)
+
+// sourceFlags say which database directories are read, and how.
+type sourceFlags struct {
+	postings string
+	groups   []string
+	key      string
+	repair   bool
+}
+
+func (s *sourceFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&s.postings, "postings", "p", "", "the database: one Badger `DIR`, or a directory with p1, p2, ...")
+	f.StringArrayVar(&s.groups, "group", nil, "read group N from DIR, as `N=DIR` (repeatable; instead of -p)")
+	f.StringVar(&s.key, "postings-encryption-key-file", "", "the database itself is encrypted with the key in `FILE`")
+	f.BoolVar(&s.repair, "repair", false, "read a database that was killed as its next start would find it; nothing is changed")
+}
+
+// given reports whether a database was named at all.
+func (s *sourceFlags) given() bool { return s.postings != "" || len(s.groups) > 0 }
+
+func (s *sourceFlags) check() error {
+	if !s.given() {
+		return usageError("for example -p ./data", "no database: say which directory to read with -p")
+	}
+	return nil
+}
+
+// open opens the database. What o says beyond the flags is the caller's.
+func (s *sourceFlags) open(ctx context.Context, a *app, o badgerdb.Options) (*badgerdb.Source, error) {
+	dirs, err := s.dirs()
+	if err != nil {
+		return nil, err
+	}
+	if o.EncryptionKey, err = a.postingsKey(ctx, s.key); err != nil {
+		return nil, err
+	}
+	o.Logger, o.Memory, o.ReadWrite = a.logger, a.engine.Memory, s.repair
+	return badgerdb.OpenSource(dirs, o)
+}
+
+// dirs returns the database's directories by group.
+func (s *sourceFlags) dirs() (map[uint32]string, error) {
+	if len(s.groups) == 0 {
+		return badgerdb.FindGroups(s.postings)
+	}
+	dirs := map[uint32]string{}
+	for _, g := range s.groups {
+		number, dir, _ := strings.Cut(g, "=")
+		n, err := strconv.ParseUint(number, 10, 32)
+		if err != nil || n == 0 || dir == "" {
+			return nil, usageError("for example --group 1=./p1", "--group %s is not a group number and its directory", g)
+		}
+		if _, twice := dirs[uint32(n)]; twice {
+			return nil, usageError("", "--group names group %d twice", n)
+		}
+		dirs[uint32(n)] = dir
+	}
+	return dirs, nil
+}
