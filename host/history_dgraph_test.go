@@ -40,7 +40,7 @@ type dgraphWorld struct {
 	clock      uint64
 	long       bool   // lists that a restore has to cut
 	habit      func() // what happens more often than other things
-	newest     uint64 // version of any item
+	newest     uint64 // version of an item that is still there
 	since      uint64 // read timestamp of the last backup
 	nextUID    uint64
 	everUID    uint64 // highest that was ever in use
@@ -290,6 +290,7 @@ func cmpKind(k dgraph.KeyKind) dgraph.KeyKind {
 
 func (w *dgraphWorld) dropPrefix(group uint32, prefixes ...[]byte) {
 	w.must(w.dbs[group].DropPrefix(prefixes...))
+	w.newest = 0 // that item may have gone
 }
 
 // schemaVersion is the timestamp of an alter; before 21.03 there is only one.

@@ -90,6 +90,9 @@ func TestRunDirsOfKilledHostsAreCollected(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tmp, "brock-run-else", "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(tmp, "brock-run-dead", "plugin12345"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, dir := range runDirs(t) {
 		if err := os.Chtimes(dir, old, old); err != nil {
 			t.Fatal(err)

@@ -35,8 +35,9 @@ func ours(info fs.FileInfo) bool {
 }
 
 // collectRunDirs removes what hosts left that were killed before their plugins
-// could: directories that nobody has locked, and that hold nothing but sockets
-// and empty directories.
+// could: directories that nobody has locked, and that hold nothing but sockets,
+// empty directories and the empty files that go-plugin reserves a socket's name
+// with.
 func collectRunDirs() {
 	entries, _ := os.ReadDir(os.TempDir())
 	for _, e := range entries {
@@ -51,11 +52,18 @@ func collectRunDirs() {
 		}
 		inside, _ := os.ReadDir(dir)
 		for _, e := range inside {
-			if e.IsDir() || e.Type() == fs.ModeSocket {
+			if e.IsDir() || e.Type() == fs.ModeSocket || reservation(e) {
 				_ = os.Remove(filepath.Join(dir, e.Name()))
 			}
 		}
 		_ = os.Remove(dir)
 		_ = lock.Close()
 	}
+}
+
+// reservation reports whether a file is one that a plugin makes, and removes
+// again, before it listens.
+func reservation(e fs.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && info.Mode().IsRegular() && info.Size() == 0 && strings.HasPrefix(e.Name(), "plugin")
 }
