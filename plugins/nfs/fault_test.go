@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/conformance"
 	"github.com/brock-backup/brock/sdk/sdktest"
 )
 
@@ -211,7 +212,7 @@ func TestPoorFileSystems(t *testing.T) {
 				defer func(old func(*os.File) (bool, error)) { tryLock = old }(tryLock)
 				tryLock = c.lock
 			}
-			for r := range sdktest.CheckDestination(t.Context(), d, publishing...) {
+			for r := range conformance.CheckDestination(t.Context(), d, publishing...) {
 				for _, f := range r.Failures {
 					t.Errorf("%s: %s", r.Check, f)
 				}

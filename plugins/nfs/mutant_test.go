@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/brock-backup/brock/sdk"
-	"github.com/brock-backup/brock/sdk/sdktest"
+	"github.com/brock-backup/brock/sdk/conformance"
 )
 
 // A mutant is the good destination with one thing broken. The kit must find it,
@@ -402,19 +402,19 @@ var mutants = map[string]mutant{
 
 // The good destination passes these checks: see TestDestination.
 func TestKitCatchesMutants(t *testing.T) {
-	denied := &sdktest.Variant{Settings: map[string]any{"uri": closed(t)}, Env: []string{nobody}}
+	denied := &conformance.Variant{Settings: map[string]any{"uri": closed(t)}, Env: []string{nobody}}
 	for _, name := range slices.Sorted(maps.Keys(mutants)) {
 		t.Run(name, func(t *testing.T) {
 			m := mutants[name]
-			var results iter.Seq[sdktest.Result]
+			var results iter.Seq[conformance.Result]
 			if m.direct {
 				d, err := open(t.Context(), Config{URI: t.TempDir()})
 				if err != nil {
 					t.Fatal(err)
 				}
-				results = sdktest.CheckDestination(t.Context(), m.of(d), m.check)
+				results = conformance.CheckDestination(t.Context(), m.of(d), m.check)
 			} else {
-				results = sdktest.Subject{
+				results = conformance.Subject{
 					Path:     os.Args[0],
 					Settings: map[string]any{"uri": t.TempDir()},
 					Env:      []string{"BROCK_TEST_MUTANT=" + name},

@@ -1,4 +1,4 @@
-// Package sdktest checks plugins against the promises of package sdk, and holds
+// Package sdktest runs the checks of package conformance from go test, and holds
 // destinations for everyone's tests.
 //
 // A plugin's whole test is two functions:

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/conformance"
 )
 
 // Memory passes the whole kit, also behind a Fault that does not fail and a
@@ -19,7 +20,7 @@ func TestKitPasses(t *testing.T) {
 		"Fault":  NewFault(NewMemory()),
 		"Trace":  NewTrace(NewMemory()),
 	} {
-		t.Run(name, func(t *testing.T) { report(t, CheckDestination(t.Context(), d)) })
+		t.Run(name, func(t *testing.T) { report(t, conformance.CheckDestination(t.Context(), d)) })
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/brock-backup/brock/sdk/conformance"
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 	"github.com/brock-backup/brock/sdk/launch"
 )
@@ -50,22 +51,22 @@ func Start(t *testing.T, env ...string) *launch.Process {
 }
 
 // An Option tells TestDestination or TestKeyProvider more about the plugin.
-type Option func(*Subject)
+type Option func(*conformance.Subject)
 
 // Env lets the plugin see environment variables, each NAME=value.
 func Env(env ...string) Option {
-	return func(s *Subject) { s.Env = append(s.Env, env...) }
+	return func(s *conformance.Subject) { s.Env = append(s.Env, env...) }
 }
 
 // Denied gives the settings of a place that the plugin may neither read nor
 // write, for the check that this is not mistaken for an empty one.
 func Denied(settings any, env ...string) Option {
-	return func(s *Subject) { s.Denied = &Variant{settingsOf(settings), env} }
+	return func(s *conformance.Subject) { s.Denied = &conformance.Variant{Settings: settingsOf(settings), Env: env} }
 }
 
 // Other gives the settings of a key provider that has another key.
 func Other(settings any, env ...string) Option {
-	return func(s *Subject) { s.Other = &Variant{settingsOf(settings), env} }
+	return func(s *conformance.Subject) { s.Other = &conformance.Variant{Settings: settingsOf(settings), Env: env} }
 }
 
 // TestDestination runs every check against the destination plugin that is this
@@ -84,13 +85,13 @@ func TestKeyProvider(t *testing.T, settings any, options ...Option) {
 	report(t, self(t, settings, options).KeyProvider(t.Context()))
 }
 
-func self(t *testing.T, settings any, options []Option) Subject {
+func self(t *testing.T, settings any, options []Option) conformance.Subject {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Subject{Path: exe, Settings: settingsOf(settings)}
+	s := conformance.Subject{Path: exe, Settings: settingsOf(settings)}
 	for _, o := range options {
 		o(&s)
 	}
@@ -98,7 +99,7 @@ func self(t *testing.T, settings any, options []Option) Subject {
 }
 
 // report makes a subtest of every result.
-func report(t *testing.T, results iter.Seq[Result]) {
+func report(t *testing.T, results iter.Seq[conformance.Result]) {
 	t.Helper()
 	var profiles []string
 	for r := range results {

@@ -254,7 +254,12 @@ type PutOpen struct {
 	// What must hold.
 	Condition Condition `protobuf:"varint,3,opt,name=condition,proto3,enum=brock.plugin.v1.Condition" json:"condition,omitempty"`
 	// For CONDITION_IF_VERSION; empty if there must be no object.
-	Version       string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// Chosen by the host, the same for every try of one Put. A plugin that has
+	// committed it may say so again instead of ALREADY_EXISTS or ABORTED.
+	PutId string `protobuf:"bytes,5,opt,name=put_id,json=putId,proto3" json:"put_id,omitempty"`
+	// The object's size, where the host knows it. Nothing but a hint.
+	SizeHint      *int64 `protobuf:"varint,6,opt,name=size_hint,json=sizeHint,proto3,oneof" json:"size_hint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -315,6 +320,20 @@ func (x *PutOpen) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *PutOpen) GetPutId() string {
+	if x != nil {
+		return x.PutId
+	}
+	return ""
+}
+
+func (x *PutOpen) GetSizeHint() int64 {
+	if x != nil && x.SizeHint != nil {
+		return *x.SizeHint
+	}
+	return 0
 }
 
 // PutCommit says that the object is complete.
@@ -1124,12 +1143,16 @@ const file_brock_plugin_v1_destination_proto_rawDesc = "" +
 	"\x04open\x18\x01 \x01(\v2\x18.brock.plugin.v1.PutOpenH\x00R\x04open\x124\n" +
 	"\x06commit\x18\x02 \x01(\v2\x1a.brock.plugin.v1.PutCommitH\x00R\x06commit\x12.\n" +
 	"\x05frame\x18\x0f \x01(\v2\x16.brock.plugin.v1.FrameH\x00R\x05frameB\x06\n" +
-	"\x04step\"\x8d\x01\n" +
+	"\x04step\"\xd4\x01\n" +
 	"\aPutOpen\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
 	"\tcondition\x18\x03 \x01(\x0e2\x1a.brock.plugin.v1.ConditionR\tcondition\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"7\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x15\n" +
+	"\x06put_id\x18\x05 \x01(\tR\x05putId\x12 \n" +
+	"\tsize_hint\x18\x06 \x01(\x03H\x00R\bsizeHint\x88\x01\x01B\f\n" +
+	"\n" +
+	"_size_hint\"7\n" +
 	"\tPutCommit\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x03R\x04size\x12\x16\n" +
 	"\x06crc32c\x18\x02 \x01(\aR\x06crc32c\"'\n" +
@@ -1254,6 +1277,7 @@ func file_brock_plugin_v1_destination_proto_init() {
 		(*PutRequest_Commit)(nil),
 		(*PutRequest_Frame)(nil),
 	}
+	file_brock_plugin_v1_destination_proto_msgTypes[2].OneofWrappers = []any{}
 	file_brock_plugin_v1_destination_proto_msgTypes[6].OneofWrappers = []any{
 		(*GetResponse_Info)(nil),
 		(*GetResponse_End)(nil),

@@ -191,7 +191,17 @@ type DescribeResponse struct {
 	// The settings that Open accepts.
 	Settings []*Setting `protobuf:"bytes,6,rep,name=settings,proto3" json:"settings,omitempty"`
 	// What every instance can do. Open may tell of more.
-	Capabilities  []Capability `protobuf:"varint,7,rep,packed,name=capabilities,proto3,enum=brock.plugin.v1.Capability" json:"capabilities,omitempty"`
+	Capabilities []Capability `protobuf:"varint,7,rep,packed,name=capabilities,proto3,enum=brock.plugin.v1.Capability" json:"capabilities,omitempty"`
+	// How much it takes at once. Absent: no limits.
+	Limits *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	// The newest minor version of this protocol that it knows: 0 is what this
+	// package was when it was first published, 1 has put_id, size_hint, limits
+	// and bulk_socket.
+	ProtocolMinor uint32 `protobuf:"varint,9,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"`
+	// Whether it serves DestinationService and KeyProviderService without TLS on
+	// the connected socket, too, whose number the host gave it in the environment
+	// variable BROCK_PLUGIN_BULK.
+	BulkSocket    bool `protobuf:"varint,10,opt,name=bulk_socket,json=bulkSocket,proto3" json:"bulk_socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -275,6 +285,92 @@ func (x *DescribeResponse) GetCapabilities() []Capability {
 	return nil
 }
 
+func (x *DescribeResponse) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetProtocolMinor() uint32 {
+	if x != nil {
+		return x.ProtocolMinor
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetBulkSocket() bool {
+	if x != nil {
+		return x.BulkSocket
+	}
+	return false
+}
+
+// Limits are what a destination takes at once. A host keeps to them.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many Puts may be under way; 0 is any number.
+	ConcurrentPuts uint32 `protobuf:"varint,1,opt,name=concurrent_puts,json=concurrentPuts,proto3" json:"concurrent_puts,omitempty"`
+	// The largest object in bytes; 0 is any size.
+	ObjectSize int64 `protobuf:"varint,2,opt,name=object_size,json=objectSize,proto3" json:"object_size,omitempty"`
+	// Where the storage divides an object in bytes, for tests at its borders; 0
+	// if it does not.
+	PartSize      int64 `protobuf:"varint,3,opt,name=part_size,json=partSize,proto3" json:"part_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Limits) GetConcurrentPuts() uint32 {
+	if x != nil {
+		return x.ConcurrentPuts
+	}
+	return 0
+}
+
+func (x *Limits) GetObjectSize() int64 {
+	if x != nil {
+		return x.ObjectSize
+	}
+	return 0
+}
+
+func (x *Limits) GetPartSize() int64 {
+	if x != nil {
+		return x.PartSize
+	}
+	return 0
+}
+
 // Setting describes one setting of a plugin.
 type Setting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -301,7 +397,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[2]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +409,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[2]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +422,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{2}
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Setting) GetName() string {
@@ -399,7 +495,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[3]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +507,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[3]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +520,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{3}
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OpenRequest) GetInstance() string {
@@ -452,7 +548,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[4]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +560,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[4]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +573,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{4}
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OpenResponse) GetCapabilities() []Capability {
@@ -498,7 +594,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[5]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +606,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[5]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +619,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{5}
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CloseRequest) GetInstance() string {
@@ -542,7 +638,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[6]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +650,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_meta_proto_msgTypes[6]
+	mi := &file_brock_plugin_v1_meta_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +663,7 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{6}
+	return file_brock_plugin_v1_meta_proto_rawDescGZIP(), []int{7}
 }
 
 var File_brock_plugin_v1_meta_proto protoreflect.FileDescriptor
@@ -575,7 +671,7 @@ var File_brock_plugin_v1_meta_proto protoreflect.FileDescriptor
 const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\n" +
 	"\x1abrock/plugin/v1/meta.proto\x12\x0fbrock.plugin.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x8e\x02\n" +
+	"\x0fDescribeRequest\"\x87\x03\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -583,7 +679,17 @@ const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\x0e2\x15.brock.plugin.v1.KindR\x04kind\x12\x18\n" +
 	"\aschemes\x18\x05 \x03(\tR\aschemes\x124\n" +
 	"\bsettings\x18\x06 \x03(\v2\x18.brock.plugin.v1.SettingR\bsettings\x12?\n" +
-	"\fcapabilities\x18\a \x03(\x0e2\x1b.brock.plugin.v1.CapabilityR\fcapabilities\"\xbd\x01\n" +
+	"\fcapabilities\x18\a \x03(\x0e2\x1b.brock.plugin.v1.CapabilityR\fcapabilities\x12/\n" +
+	"\x06limits\x18\b \x01(\v2\x17.brock.plugin.v1.LimitsR\x06limits\x12%\n" +
+	"\x0eprotocol_minor\x18\t \x01(\rR\rprotocolMinor\x12\x1f\n" +
+	"\vbulk_socket\x18\n" +
+	" \x01(\bR\n" +
+	"bulkSocket\"o\n" +
+	"\x06Limits\x12'\n" +
+	"\x0fconcurrent_puts\x18\x01 \x01(\rR\x0econcurrentPuts\x12\x1f\n" +
+	"\vobject_size\x18\x02 \x01(\x03R\n" +
+	"objectSize\x12\x1b\n" +
+	"\tpart_size\x18\x03 \x01(\x03R\bpartSize\"\xbd\x01\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n" +
@@ -629,34 +735,36 @@ func file_brock_plugin_v1_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_brock_plugin_v1_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_brock_plugin_v1_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_brock_plugin_v1_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_brock_plugin_v1_meta_proto_goTypes = []any{
 	(Kind)(0),                // 0: brock.plugin.v1.Kind
 	(Capability)(0),          // 1: brock.plugin.v1.Capability
 	(*DescribeRequest)(nil),  // 2: brock.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil), // 3: brock.plugin.v1.DescribeResponse
-	(*Setting)(nil),          // 4: brock.plugin.v1.Setting
-	(*OpenRequest)(nil),      // 5: brock.plugin.v1.OpenRequest
-	(*OpenResponse)(nil),     // 6: brock.plugin.v1.OpenResponse
-	(*CloseRequest)(nil),     // 7: brock.plugin.v1.CloseRequest
-	(*CloseResponse)(nil),    // 8: brock.plugin.v1.CloseResponse
+	(*Limits)(nil),           // 4: brock.plugin.v1.Limits
+	(*Setting)(nil),          // 5: brock.plugin.v1.Setting
+	(*OpenRequest)(nil),      // 6: brock.plugin.v1.OpenRequest
+	(*OpenResponse)(nil),     // 7: brock.plugin.v1.OpenResponse
+	(*CloseRequest)(nil),     // 8: brock.plugin.v1.CloseRequest
+	(*CloseResponse)(nil),    // 9: brock.plugin.v1.CloseResponse
 }
 var file_brock_plugin_v1_meta_proto_depIdxs = []int32{
 	0, // 0: brock.plugin.v1.DescribeResponse.kind:type_name -> brock.plugin.v1.Kind
-	4, // 1: brock.plugin.v1.DescribeResponse.settings:type_name -> brock.plugin.v1.Setting
+	5, // 1: brock.plugin.v1.DescribeResponse.settings:type_name -> brock.plugin.v1.Setting
 	1, // 2: brock.plugin.v1.DescribeResponse.capabilities:type_name -> brock.plugin.v1.Capability
-	1, // 3: brock.plugin.v1.OpenResponse.capabilities:type_name -> brock.plugin.v1.Capability
-	2, // 4: brock.plugin.v1.MetaService.Describe:input_type -> brock.plugin.v1.DescribeRequest
-	5, // 5: brock.plugin.v1.MetaService.Open:input_type -> brock.plugin.v1.OpenRequest
-	7, // 6: brock.plugin.v1.MetaService.Close:input_type -> brock.plugin.v1.CloseRequest
-	3, // 7: brock.plugin.v1.MetaService.Describe:output_type -> brock.plugin.v1.DescribeResponse
-	6, // 8: brock.plugin.v1.MetaService.Open:output_type -> brock.plugin.v1.OpenResponse
-	8, // 9: brock.plugin.v1.MetaService.Close:output_type -> brock.plugin.v1.CloseResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 3: brock.plugin.v1.DescribeResponse.limits:type_name -> brock.plugin.v1.Limits
+	1, // 4: brock.plugin.v1.OpenResponse.capabilities:type_name -> brock.plugin.v1.Capability
+	2, // 5: brock.plugin.v1.MetaService.Describe:input_type -> brock.plugin.v1.DescribeRequest
+	6, // 6: brock.plugin.v1.MetaService.Open:input_type -> brock.plugin.v1.OpenRequest
+	8, // 7: brock.plugin.v1.MetaService.Close:input_type -> brock.plugin.v1.CloseRequest
+	3, // 8: brock.plugin.v1.MetaService.Describe:output_type -> brock.plugin.v1.DescribeResponse
+	7, // 9: brock.plugin.v1.MetaService.Open:output_type -> brock.plugin.v1.OpenResponse
+	9, // 10: brock.plugin.v1.MetaService.Close:output_type -> brock.plugin.v1.CloseResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_brock_plugin_v1_meta_proto_init() }
@@ -670,7 +778,7 @@ func file_brock_plugin_v1_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_brock_plugin_v1_meta_proto_rawDesc), len(file_brock_plugin_v1_meta_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

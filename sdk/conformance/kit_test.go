@@ -1,4 +1,4 @@
-package sdktest
+package conformance
 
 import (
 	"context"
@@ -8,21 +8,24 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/handshake"
 )
 
 // The test binary is also the plugins of these tests.
 func TestMain(m *testing.M) {
-	Main(m, func() {
-		p := sdk.Plugin{Name: "ring", Version: "1", Doc: "For tests."}
-		sdk.ServeKeyProvider(p, func(_ context.Context, c ringConfig) (*ring, error) {
-			return &ring{broken: os.Getenv("BROCK_TEST_MUTANT"), key: c.Key}, nil
-		})
+	if os.Getenv(handshake.Config.MagicCookieKey) == "" {
+		goleak.VerifyTestMain(m)
+	}
+	p := sdk.Plugin{Name: "ring", Version: "1", Doc: "For tests."}
+	sdk.ServeKeyProvider(p, func(_ context.Context, c ringConfig) (*ring, error) {
+		return &ring{broken: os.Getenv("BROCK_TEST_MUTANT"), key: c.Key}, nil
 	})
 }
 
@@ -115,7 +118,11 @@ func ringOf(key, broken string) Subject {
 }
 
 func TestKeyProviderPasses(t *testing.T) {
-	report(t, ringOf("0123456789abcdef", "").KeyProvider(t.Context()))
+	for r := range ringOf("0123456789abcdef", "").KeyProvider(t.Context()) {
+		if !r.OK() {
+			t.Errorf("%s: %q, skipped %q", r.Check, r.Failures, r.Skipped)
+		}
+	}
 }
 
 func TestKitCatchesBrokenKeyProviders(t *testing.T) {
@@ -163,29 +170,5 @@ func TestStuckCheck(t *testing.T) {
 	want := []string{"stuck[still not over after 50ms]", "skipped[]no reason", "fatal[over]", "good[in the cleanup 7]"}
 	if !slices.Equal(got, want) || stuck != 1 {
 		t.Errorf("results %q, %d stuck; want %q, 1", got, stuck, want)
-	}
-}
-
-func TestSettingsOf(t *testing.T) {
-	type embedded struct {
-		Deep int `json:"deep"`
-	}
-	got := settingsOf(&struct {
-		embedded
-		URI    string        `json:"uri"`
-		Empty  string        `json:"empty"`
-		Wait   time.Duration `json:"wait,omitempty"`
-		Token  sdk.Secret    `json:"token"`
-		Plain  bool
-		hidden int
-	}{embedded: embedded{5}, URI: "/x", Wait: time.Minute, Token: sdk.NewSecret("x"), Plain: true, hidden: 1})
-	token, ok := got["token"].(sdk.Secret)
-	if !ok || token.RevealString() != "x" {
-		t.Errorf("the secret has become %v", got["token"])
-	}
-	delete(got, "token")
-	want := map[string]any{"deep": 5, "uri": "/x", "wait": "1m0s", "Plain": true}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("settingsOf = %v, want %v", got, want)
 	}
 }

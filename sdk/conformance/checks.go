@@ -1,4 +1,4 @@
-package sdktest
+package conformance
 
 // directChecks need nothing but a destination. They are in the order in which
 // an author meets the promises.
