@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"math"
+
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 )
@@ -11,15 +13,33 @@ type Plugin struct {
 	Version string   `json:"version"`
 	Doc     string   `json:"doc"`               // what it is for, in a sentence
 	Schemes []string `json:"schemes,omitempty"` // of a destination's URIs; "" is a plain path
+	Limits  Limits   `json:"limits,omitzero"`   // of a destination; none if zero
+}
+
+// Limits are what a destination takes at once. The host keeps to them: it
+// makes further Puts wait, and refuses an object that is too large. The zero
+// value sets no limits.
+type Limits struct {
+	// ConcurrentPuts is how many calls of Put and Replace may be under way at
+	// once, counted over all instances in the process.
+	ConcurrentPuts int `json:"concurrent_puts,omitempty"`
+
+	// ObjectSize is the size of the largest object, in bytes.
+	ObjectSize int64 `json:"object_size,omitempty"`
+
+	// PartSize is where the storage divides an object, in bytes: the
+	// conformance kit stores objects of about that size.
+	PartSize int64 `json:"part_size,omitempty"`
 }
 
 // A Description is all that a host knows of a plugin before opening it.
 type Description struct {
 	Plugin
-	Kind         string    `json:"kind"` // "destination" or "keyprovider"
-	Protocol     int       `json:"protocol"`
-	Settings     []Setting `json:"settings"`
-	Capabilities []string  `json:"capabilities"` // "replace", "probe", "export"
+	Kind          string    `json:"kind"` // "destination" or "keyprovider"
+	Protocol      int       `json:"protocol"`
+	ProtocolMinor int       `json:"protocol_minor"` // the newest minor version of the protocol that it knows
+	Settings      []Setting `json:"settings"`
+	Capabilities  []string  `json:"capabilities"` // "replace", "probe", "export"
 }
 
 // A Setting describes one setting of a plugin: a field of its settings struct.
@@ -42,6 +62,15 @@ func (d *Description) proto() *pluginpb.DescribeResponse {
 		Kind:         pluginpb.Kind_KIND_DESTINATION,
 		Schemes:      d.Schemes,
 		Capabilities: handshake.EncodeCapabilities(d.Capabilities),
+
+		ProtocolMinor: uint32(d.ProtocolMinor), //nolint:gosec // a small constant
+	}
+	if l := d.Limits; l != (Limits{}) {
+		res.Limits = &pluginpb.Limits{
+			ConcurrentPuts: uint32(min(l.ConcurrentPuts, math.MaxInt32)), //nolint:gosec // fits
+			ObjectSize:     l.ObjectSize,
+			PartSize:       l.PartSize,
+		}
 	}
 	if d.Kind == handshake.KeyProvider {
 		res.Kind = pluginpb.Kind_KIND_KEY_PROVIDER

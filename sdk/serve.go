@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"reflect"
 
@@ -40,13 +41,17 @@ func ServeKeyProvider[C any, K KeyProvider](p Plugin, open func(context.Context,
 }
 
 func newMeta[C, T any](p Plugin, kind string, open func(context.Context, C) (T, error)) *meta {
+	if l := p.Limits; min(int64(l.ConcurrentPuts), l.ObjectSize, l.PartSize) < 0 {
+		panic(fmt.Sprintf("sdk: limits must not be negative: %+v", l))
+	}
 	return &meta{
 		description: Description{
-			Plugin:       p,
-			Kind:         kind,
-			Protocol:     handshake.Protocol,
-			Settings:     settingsOf(reflect.TypeFor[C]()),
-			Capabilities: capabilitiesOf(reflect.TypeFor[T]()),
+			Plugin:        p,
+			Kind:          kind,
+			Protocol:      handshake.Protocol,
+			ProtocolMinor: handshake.Minor,
+			Settings:      settingsOf(reflect.TypeFor[C]()),
+			Capabilities:  capabilitiesOf(reflect.TypeFor[T]()),
 		},
 		open: func(ctx context.Context, settings []byte) (any, error) {
 			c, err := decode[C](settings)

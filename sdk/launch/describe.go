@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,10 +44,12 @@ func description(res *pluginpb.DescribeResponse) sdk.Description {
 			Version: res.GetVersion(),
 			Doc:     res.GetDoc(),
 			Schemes: res.GetSchemes(),
+			Limits:  limits(res.GetLimits()),
 		},
-		Kind:         kinds[res.GetKind()],
-		Protocol:     handshake.Protocol,
-		Capabilities: handshake.DecodeCapabilities(res.GetCapabilities()),
+		Kind:          kinds[res.GetKind()],
+		Protocol:      handshake.Protocol,
+		ProtocolMinor: int(res.GetProtocolMinor()),
+		Capabilities:  handshake.DecodeCapabilities(res.GetCapabilities()),
 	}
 	for _, s := range res.GetSettings() {
 		d.Settings = append(d.Settings, sdk.Setting{
@@ -55,4 +58,13 @@ func description(res *pluginpb.DescribeResponse) sdk.Description {
 		})
 	}
 	return d
+}
+
+// limits takes a limit that makes no sense for none.
+func limits(l *pluginpb.Limits) sdk.Limits {
+	return sdk.Limits{
+		ConcurrentPuts: int(min(l.GetConcurrentPuts(), math.MaxInt32)),
+		ObjectSize:     max(0, l.GetObjectSize()),
+		PartSize:       max(0, l.GetPartSize()),
+	}
 }

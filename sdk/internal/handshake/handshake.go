@@ -7,6 +7,11 @@ import "github.com/hashicorp/go-plugin"
 // version cannot serve a host of the other.
 const Protocol = 1
 
+// Minor is the newest minor version of the protocol: what it can do more than
+// when it was first published. Both sides of every minor version can serve each
+// other.
+const Minor = 1
+
 // Config lets a plugin notice that it was started by hand instead of by a host.
 // It is a courtesy to users, no defence.
 var Config = plugin.HandshakeConfig{
