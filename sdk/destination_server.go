@@ -12,7 +12,8 @@ import (
 // A destinationServer answers the host on behalf of Destinations.
 type destinationServer struct {
 	pluginpb.UnimplementedDestinationServiceServer
-	meta *meta
+	meta    *meta
+	commits commits
 }
 
 func (s *destinationServer) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationService_GetServer) error {
@@ -90,6 +91,7 @@ func (s *destinationServer) Delete(ctx context.Context, req *pluginpb.DeleteRequ
 	if err := frame.CheckName(req.GetName()); err != nil {
 		return nil, err
 	}
+	s.commits.forget(req.GetInstance(), req.GetName())
 	return &pluginpb.DeleteResponse{}, d.Delete(ctx, req.GetName())
 }
 

@@ -36,16 +36,43 @@ func (s *destinationServer) put(open *pluginpb.PutOpen, stream pluginpb.Destinat
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	r := &frame.Reader{
-		Next:   func(sum *frame.Sum) (*pluginpb.Frame, error) { return nextFrame(stream, sum) },
-		Failed: cancel,
-	}
+	r := newPutReader(open, stream, cancel)
 	defer r.Close()
 	version, err := s.store(ctx, open, r)
-	if err == nil && !r.Complete() {
+	if err != nil {
+		return s.commits.replay(open, r, err)
+	}
+	if !r.Complete() {
 		return "", errors.Join(errors.New("the plugin reports an object stored that was never committed"), r.Err())
 	}
-	return version, err
+	s.commits.add(open, r.sum, version)
+	return version, nil
+}
+
+// A putReader is what an author reads an object from.
+type putReader struct {
+	frame.Reader
+	hint *int64
+	sum  frame.Sum // of all frames, once it is complete
+}
+
+func newPutReader(open *pluginpb.PutOpen, stream pluginpb.DestinationService_PutServer, failed func(error)) *putReader {
+	r := &putReader{hint: open.SizeHint}
+	r.Failed = failed
+	r.Next = func(sum *frame.Sum) (*pluginpb.Frame, error) {
+		f, err := nextFrame(stream, sum)
+		r.sum = *sum
+		return f, err
+	}
+	return r
+}
+
+// SizeHint is what the function SizeHint looks for.
+func (r *putReader) SizeHint() (int64, bool) {
+	if r.hint == nil || *r.hint < 0 {
+		return 0, false
+	}
+	return *r.hint, true
 }
 
 func (s *destinationServer) store(ctx context.Context, open *pluginpb.PutOpen, r io.Reader) (string, error) {

@@ -33,6 +33,7 @@ func (p *Process) describe(ctx context.Context) error {
 		return fmt.Errorf("is of a kind unknown to this version of Brock (%d)", res.GetKind())
 	}
 	p.description = description(res)
+	p.puts = newTurnstile(p.description.Limits.ConcurrentPuts)
 	p.runner.hideEnv(p.description.Settings)
 	return nil
 }

@@ -11,6 +11,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -33,6 +34,7 @@ type Options struct {
 	StartTimeout time.Duration // until it has described itself; default 10 s
 	StopTimeout  time.Duration // until it is killed; default 3 s
 	Stderr       io.Writer     // takes a copy of what it writes to standard error, without secrets
+	TraceDir     string        // gets a file with every call, without secrets; default: none
 }
 
 func (o *Options) defaults() {
@@ -55,6 +57,8 @@ type Process struct {
 	runner      *runner
 	conn        *grpc.ClientConn
 	description sdk.Description
+	trace       *tracer
+	puts        turnstile // as narrow as the plugin's limits
 
 	last   atomic.Int64 // number of the newest instance
 	mu     sync.Mutex
@@ -73,7 +77,11 @@ func Start(ctx context.Context, path string, o Options) (*Process, error) {
 	if p.runner, err = newRunner(path, &p.options); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
-	if err := p.start(ctx); err != nil {
+	view := viewer{p.runner.log.safe, func() []sdk.Setting { return p.description.Settings }}
+	if p.trace, err = newTracer(o.TraceDir, p.name, view); err == nil {
+		err = p.start(ctx)
+	}
+	if err != nil {
 		_ = p.Close() // the start's own error is the cause
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
@@ -150,7 +158,7 @@ func (p *Process) end() error {
 	case <-time.After(patience):
 	}
 	p.runner.cleanUp()
-	return err
+	return errors.Join(err, p.trace.finish())
 }
 
 func (p *Process) closeInstances(ctx context.Context) error {

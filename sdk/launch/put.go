@@ -2,10 +2,12 @@ package launch
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"time"
 
+	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 )
@@ -23,6 +25,17 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	if err := frame.CheckName(open.GetName()); err != nil {
 		return "", err
 	}
+	if size, ok := sdk.SizeHint(r); ok {
+		open.SizeHint = &size
+	}
+	if r, err = d.p.fitting(open.GetName(), r); err != nil {
+		return "", err
+	}
+	if err := d.p.puts.enter(ctx); err != nil {
+		return "", err
+	}
+	defer d.p.puts.leave()
+	open.PutId = rand.Text()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a Put that fails half-way must not be committed
 	stream, err := d.svc.Put(ctx)

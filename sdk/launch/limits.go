@@ -1,0 +1,72 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// A turnstile lets in as many at once as a plugin takes; any number if it is
+// nil.
+type turnstile chan struct{}
+
+func newTurnstile(n int) turnstile {
+	if n <= 0 {
+		return nil
+	}
+	return make(turnstile, n)
+}
+
+// enter waits for its turn, but no longer than ctx lasts.
+func (t turnstile) enter(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turnstile) leave() {
+	if t != nil {
+		<-t
+	}
+}
+
+// fitting refuses an object that is known to be too large, and returns a source
+// that fails as soon as it turns out to be.
+func (p *Process) fitting(name string, r io.Reader) (io.Reader, error) {
+	limit := p.description.Limits.ObjectSize
+	if limit == 0 {
+		return r, nil
+	}
+	tooLarge := func(what string) error {
+		return sdk.WithHint(
+			fmt.Errorf("%s %s, plugin %s takes %d at most: %w", name, what, p.name, limit, sdk.ErrInvalid),
+			"that is the plugin's own limit: brock plugin info shows it")
+	}
+	if size, ok := sdk.SizeHint(r); ok && size > limit {
+		return nil, tooLarge(fmt.Sprintf("has %d bytes", size))
+	}
+	return &limited{r, limit, tooLarge("is too large")}, nil
+}
+
+// A limited reader fails after more bytes than are left.
+type limited struct {
+	r    io.Reader
+	left int64
+	err  error
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, l.err
+	}
+	return n, err
+}
