@@ -35,7 +35,7 @@ func (p *Process) config() *plugin.ClientConfig {
 			p.runner.prepare(cmd.Env)
 			return p.runner, nil
 		},
-		GRPCDialOptions: handshake.DialOptions(),
+		GRPCDialOptions: append(handshake.DialOptions(), p.trace.dialOptions("control")...),
 	}
 }
 
