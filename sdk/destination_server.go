@@ -40,7 +40,7 @@ func (s *destinationServer) get(req *pluginpb.GetRequest, stream pluginpb.Destin
 		return err
 	}
 	sum, readErr, sendErr := frame.Copy(r, func(f *pluginpb.Frame) error {
-		return stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: f}})
+		return code.Error(stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: f}}))
 	})
 	if readErr != nil {
 		return readErr
@@ -73,7 +73,7 @@ func (s *destinationServer) List(req *pluginpb.ListRequest, stream pluginpb.Dest
 			continue
 		}
 		if err := stream.Send(page); err != nil {
-			return err
+			return code.Error(err)
 		}
 		page.Objects, size = nil, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"slices"
@@ -66,7 +67,7 @@ func describe(sf reflect.StructField, name string) Setting {
 		Name:     name,
 		Type:     typeName(sf.Type),
 		Required: sf.Tag.Get("required") == "true",
-		Secret:   sf.Type == reflect.TypeFor[Secret](),
+		Secret:   holdsSecret(sf.Type, nil),
 		Default:  sf.Tag.Get("default"),
 		Env:      sf.Tag.Get("env"),
 		Example:  sf.Tag.Get("example"),
@@ -88,6 +89,28 @@ func typeName(t reflect.Type) string {
 		return "float"
 	}
 	return "json"
+}
+
+// holdsSecret reports whether a value of type t may have a Secret in it.
+func holdsSecret(t reflect.Type, seen []reflect.Type) bool {
+	if t == reflect.TypeFor[Secret]() {
+		return true
+	}
+	if slices.Contains(seen, t) {
+		return false
+	}
+	seen = append(seen, t)
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return holdsSecret(t.Elem(), seen)
+	case reflect.Struct:
+		for sf := range t.Fields() {
+			if holdsSecret(sf.Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // settingsOf describes the settings of a struct type.
@@ -115,8 +138,11 @@ func (f *field) fill(v reflect.Value, given json.RawMessage) error {
 		return errors.New("required, but empty" + f.eg())
 	}
 	if err := f.set(v, given); err != nil {
-		if f.Secret {
+		if f.Secret && f.Type == "string" {
 			return err
+		}
+		if f.Secret { // an error of package json may show a value
+			return fmt.Errorf("not the %s that is wanted%s", f.Type, f.eg())
 		}
 		return fmt.Errorf("%.80s is no %s%s", given, f.Type, f.eg())
 	}
@@ -153,6 +179,10 @@ func (f *field) set(v reflect.Value, given json.RawMessage) error {
 			v.SetBool(b)
 			return err
 		case "int", "float":
+			var n json.Number // else null and text in quotation marks would do
+			if err := json.Unmarshal([]byte(text), &n); err != nil || n.String() != strings.TrimSpace(text) {
+				return errors.New("not a number")
+			}
 			given = []byte(text)
 		}
 	} else if f.Type == "duration" {
@@ -163,7 +193,7 @@ func (f *field) set(v reflect.Value, given json.RawMessage) error {
 	if err := d.Decode(v.Addr().Interface()); err != nil {
 		return err
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more than one value")
 	}
 	return nil

@@ -23,6 +23,13 @@ type settings struct {
 	Timeout time.Duration  `json:"timeout" default:"30s"`
 	Labels  map[string]int `json:"labels"`
 	Skipped string         `json:"-"`
+
+	Accounts map[string]account `json:"accounts"`
+}
+
+type account struct {
+	Token Secret   `json:"token"`
+	Next  *account `json:"next"`
 }
 
 // Embedded is what two plugins have in common.
@@ -54,23 +61,30 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for in, want := range map[string]string{
-		`[]`:                                       "settings are no JSON object",
-		`{"uri":"u","key":"k"`:                     "settings are no JSON object",
-		`{"key":"k"}`:                              `setting uri: required, but absent, as in "x://y"`,
-		`{"uri":"u"}`:                              `setting key: required, but absent`,
-		`{"uri":"","key":"k"}`:                     `setting uri: required, but empty`,
-		`{"uri":"u","key":12345}`:                  `setting key: a secret must be a string`,
-		`{"uri":"u","key":"k","Secure":true}`:      `unknown setting "Secure", did you mean "secure"?`,
-		`{"uri":"u","key":"k","bukket":"b"}`:       `unknown setting "bukket", did you mean "bucket"?`,
-		`{"uri":"u","key":"k","zzz":1}`:            `unknown setting "zzz" (known: region, bucket, uri,`,
-		`{"uri":"u","key":"k","Skipped":"x"}`:      `unknown setting "Skipped"`,
-		`{"uri":"u","key":"k","parts":"many"}`:     `setting parts: "many" is no int, as in "16"`,
-		`{"uri":"u","key":"k","parts":1.5}`:        `setting parts: 1.5 is no int`,
-		`{"uri":"u","key":"k","parts":"1 2"}`:      `setting parts: "1 2" is no int`,
-		`{"uri":"u","key":"k","secure":"maybe"}`:   `setting secure: "maybe" is no bool`,
-		`{"uri":"u","key":"k","timeout":30}`:       `setting timeout: 30 is no duration`,
-		`{"uri":5,"key":"k"}`:                      `setting uri: 5 is no string`,
-		`{"uri":"u","key":"k","labels":{"a":"b"}}`: `setting labels: {"a":"b"} is no json`,
+		`[]`:                                                     "settings are no JSON object",
+		`{"uri":"u","key":"k"`:                                   "settings are no JSON object",
+		`{"key":"k"}`:                                            `setting uri: required, but absent, as in "x://y"`,
+		`{"uri":"u"}`:                                            `setting key: required, but absent`,
+		`{"uri":"","key":"k"}`:                                   `setting uri: required, but empty`,
+		`{"uri":"u","key":12345}`:                                `setting key: a secret must be a string`,
+		`{"uri":"u","key":"k","Secure":true}`:                    `unknown setting "Secure", did you mean "secure"?`,
+		`{"uri":"u","key":"k","bukket":"b"}`:                     `unknown setting "bukket", did you mean "bucket"?`,
+		`{"uri":"u","key":"k","zzz":1}`:                          `unknown setting "zzz" (known: region, bucket, uri,`,
+		`{"uri":"u","key":"k","Skipped":"x"}`:                    `unknown setting "Skipped"`,
+		`{"uri":"u","key":"k","parts":"many"}`:                   `setting parts: "many" is no int, as in "16"`,
+		`{"uri":"u","key":"k","parts":1.5}`:                      `setting parts: 1.5 is no int`,
+		`{"uri":"u","key":"k","parts":"1 2"}`:                    `setting parts: "1 2" is no int`,
+		`{"uri":"u","key":"k","parts":"5}"}`:                     `setting parts: "5}" is no int`,
+		`{"uri":"u","key":"k","parts":"5]"}`:                     `setting parts: "5]" is no int`,
+		`{"uri":"u","key":"k","parts":"null"}`:                   `setting parts: "null" is no int`,
+		`{"uri":"u","key":"k","parts":"\"5\""}`:                  `setting parts: "\"5\"" is no int`,
+		`{"uri":"u","key":"k","ratio":"NaN"}`:                    `setting ratio: "NaN" is no float`,
+		`{"uri":"u","key":"k","accounts":{"a":{"token":12345}}}`: `setting accounts: not the json that is wanted`,
+		`{"uri":"u","key":"k","accounts":{"a":12345}}`:           `setting accounts: not the json that is wanted`,
+		`{"uri":"u","key":"k","secure":"maybe"}`:                 `setting secure: "maybe" is no bool`,
+		`{"uri":"u","key":"k","timeout":30}`:                     `setting timeout: 30 is no duration`,
+		`{"uri":5,"key":"k"}`:                                    `setting uri: 5 is no string`,
+		`{"uri":"u","key":"k","labels":{"a":"b"}}`:               `setting labels: {"a":"b"} is no json`,
 	} {
 		_, err := decode[settings]([]byte(in))
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "12345") {
@@ -103,6 +117,7 @@ func TestSettingsOf(t *testing.T) {
 		{Name: "ratio", Type: "float"},
 		{Name: "timeout", Type: "duration", Default: "30s"},
 		{Name: "labels", Type: "json"},
+		{Name: "accounts", Type: "json", Secret: true},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

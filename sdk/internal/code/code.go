@@ -54,13 +54,14 @@ var table = []struct {
 const maxText = 64 << 10
 
 // Status returns err as gRPC sends it. The name is that of the object concerned.
-// What is a status already stays as it is, but not what wraps one: that is an
-// author's own.
+// What has been made ready already stays as it is. Any other status is an
+// author's, from a library that speaks gRPC too: it must not be taken for what
+// gRPC itself says of this call.
 func Status(err error, name string) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+	if _, ok := err.(ready); ok { //nolint:errorlint // what wraps one is an author's own
 		return err
 	}
 	c, detail := codes.Unknown, &pluginpb.ErrorDetail{
@@ -76,10 +77,19 @@ func Status(err error, name string) error {
 	}
 	s, derr := status.New(c, clean(err.Error())).WithDetails(detail)
 	if derr != nil {
-		return status.Error(c, clean(err.Error()))
+		s = status.New(c, clean(err.Error()))
 	}
-	return s.Err()
+	return ready{s.Err(), s}
 }
+
+// A ready error is one that gRPC sends as it is.
+type ready struct {
+	error
+	status *status.Status
+}
+
+// GRPCStatus is what gRPC looks for.
+func (r ready) GRPCStatus() *status.Status { return r.status }
 
 // clean makes s fit for the wire, which takes UTF-8 only.
 func clean(s string) string {

@@ -114,3 +114,17 @@ func TestNoError(t *testing.T) {
 		t.Error("an error from nothing")
 	}
 }
+
+// A library that speaks gRPC to a storage returns what looks like our own wire.
+func TestAuthorsStatusIsTheAuthors(t *testing.T) {
+	in := status.Error(codes.Unavailable, "storage is away")
+	out := cross(in, "o")
+	var r *Remote
+	if !errors.As(out, &r) || !r.Reported || errors.Is(out, ErrUnavailable) || out.Error() != in.Error() {
+		t.Errorf("got %#v; want it reported, and of no kind", out)
+	}
+	once := Status(fmt.Errorf("x: %w", ErrNoSpace), "o")
+	if twice := Status(once, "p"); twice != once { //nolint:errorlint // the very same
+		t.Errorf("made ready twice: %v", twice)
+	}
+}
