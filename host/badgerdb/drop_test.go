@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dgraph-io/badger/v3"
+	badgerpb "github.com/dgraph-io/badger/v3/pb"
 )
 
 func drops(t *testing.T, dir string, since uint64) string {
@@ -164,5 +168,82 @@ func TestDropRefuses(t *testing.T) {
 	}
 	if got := readDir(t, dir, Options{}, 0); len(got) != 1 || !bytes.Equal(got[0].Key, []byte("!a")) {
 		t.Errorf("%d entries", len(got))
+	}
+}
+
+// Badger leaves a table alone whose first key is a beginning of the prefix, and takes
+// away keys that end where the prefix has a byte ff. Either way exactly the keys with the
+// prefix are gone for every reader, the drop is recorded, and the next writes are seen.
+func TestDropWhatBadgerMisjudges(t *testing.T) {
+	long := func(i int) string { return "\x00b" + strings.Repeat("k", 60_000) + fmt.Sprintf("%03d", i) }
+	many := []string{"\x00", "\x00a", "\x00c"}
+	for i := range 40 { // more than are deleted at once
+		many = append(many, long(i))
+	}
+	for name, c := range map[string]struct {
+		prefix string
+		keys   []string
+	}{
+		"first key is a beginning": {"\x00b", []string{"\x00", "\x00a", "\x00b", "\x00b1", "\x00b2", "\x00c"}},
+		"many keys":                {"\x00b", many},
+		"byte ff":                  {"a\xff", []string{"a", "a\xfe", "a\xff", "a\xff1", "a\xff\xff", "b"}},
+		"only bytes ff":            {"\xff\xff", []string{"a", "\xff", "\xff\xff", "\xff\xff\xff", "\xff\xff1"}},
+		"first byte ff":            {"\xff", []string{"a", "\xff", "\xff1"}},
+	} {
+		for _, managed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s managed=%t", name, managed), func(t *testing.T) {
+				dir := t.TempDir()
+				db := open(t, badgerOptions(dir))
+				for i, k := range c.keys {
+					set(t, db, uint64(1+i), badger.NewEntry([]byte(k), []byte("v")))
+				}
+				before := db.MaxVersion()
+				if err := db.Close(); err != nil { // one table
+					t.Fatal(err)
+				}
+				openDB := badger.Open
+				if managed {
+					openDB = badger.OpenManaged
+				}
+				db, err := openDB(badgerOptions(dir))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := DropPrefix(db, []byte(c.prefix)); err != nil {
+					t.Fatal(err)
+				}
+				var got, want []string
+				for _, k := range visibleKeys(db, nil, nil, math.MaxInt) {
+					if !bytes.HasPrefix(k, []byte(dropPrefix)) {
+						got = append(got, string(k))
+					}
+				}
+				for _, k := range c.keys {
+					if !strings.HasPrefix(k, c.prefix) {
+						want = append(want, k)
+					}
+				}
+				slices.Sort(want)
+				if !slices.Equal(got, want) {
+					t.Errorf("%d keys are left: %.80q, want %.80q", len(got), got, want)
+				}
+				list := badgerpb.KVList{Kv: []*badgerpb.KV{{Key: []byte(c.prefix + "new"), UserMeta: []byte{0}, Meta: []byte{0}, Version: db.MaxVersion() + 1}}}
+				if err := errors.Join(load(db, &list), db.Close()); err != nil {
+					t.Fatal(err)
+				}
+				if got := drops(t, dir, before); got != fmt.Sprintf("[all=false prefix=%s]", c.prefix) {
+					t.Errorf("recorded: %s", got)
+				}
+				if db, err = openDB(badgerOptions(dir)); err != nil {
+					t.Fatal(err)
+				}
+				if got := visibleKeys(db, []byte(c.prefix), nil, math.MaxInt); len(got) != 1 || string(got[0]) != c.prefix+"new" {
+					t.Errorf("written after the drop: %q", got)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
 	}
 }
