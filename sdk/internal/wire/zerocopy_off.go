@@ -1,0 +1,5 @@
+//go:build brock_nozerocopy
+
+package wire
+
+const zeroCopy = false
