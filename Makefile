@@ -22,7 +22,7 @@ FUZZTIME ?= 20s
 export PATH := $(CURDIR)/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test race lint fmt generate check bench servers fuzz
+.PHONY: help tools build demo test race lint breaking fmt generate check bench servers fuzz
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 11
@@ -48,6 +48,10 @@ race: ## run every test under the race detector
 lint: tools ## report what a reviewer would
 	golangci-lint run ./...
 	buf lint
+	sdk/proto/breaking.sh
+
+breaking: tools ## refuse a change of the protocol that old plugins would notice
+	sdk/proto/breaking.sh
 
 fmt: tools ## format every file
 	golangci-lint fmt ./...

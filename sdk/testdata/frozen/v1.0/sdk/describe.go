@@ -1,0 +1,56 @@
+package sdk
+
+import (
+	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+)
+
+// Plugin is what a plugin says of itself.
+type Plugin struct {
+	Name    string   `json:"name"` // as in "nfs"
+	Version string   `json:"version"`
+	Doc     string   `json:"doc"`               // what it is for, in a sentence
+	Schemes []string `json:"schemes,omitempty"` // of a destination's URIs; "" is a plain path
+}
+
+// A Description is all that a host knows of a plugin before opening it.
+type Description struct {
+	Plugin
+	Kind         string    `json:"kind"` // "destination" or "keyprovider"
+	Protocol     int       `json:"protocol"`
+	Settings     []Setting `json:"settings"`
+	Capabilities []string  `json:"capabilities"` // "replace", "probe", "export"
+}
+
+// A Setting describes one setting of a plugin: a field of its settings struct.
+type Setting struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"` // "string", "bool", "int", "float", "duration", or "json" for all else
+	Required bool   `json:"required,omitempty"`
+	Secret   bool   `json:"secret,omitempty"`
+	Default  string `json:"default,omitempty"`
+	Env      string `json:"env,omitempty"` // environment variable that gives its value if it is absent
+	Example  string `json:"example,omitempty"`
+	Doc      string `json:"doc,omitempty"`
+}
+
+func (d *Description) proto() *pluginpb.DescribeResponse {
+	res := &pluginpb.DescribeResponse{
+		Name:         d.Name,
+		Version:      d.Version,
+		Doc:          d.Doc,
+		Kind:         pluginpb.Kind_KIND_DESTINATION,
+		Schemes:      d.Schemes,
+		Capabilities: handshake.EncodeCapabilities(d.Capabilities),
+	}
+	if d.Kind == handshake.KeyProvider {
+		res.Kind = pluginpb.Kind_KIND_KEY_PROVIDER
+	}
+	for _, s := range d.Settings {
+		res.Settings = append(res.Settings, &pluginpb.Setting{
+			Name: s.Name, Type: s.Type, Doc: s.Doc, Required: s.Required, Secret: s.Secret,
+			Default: s.Default, Env: s.Env, Example: s.Example,
+		})
+	}
+	return res
+}

@@ -1,0 +1,32 @@
+// Package handshake holds what host and plugin must agree on before they speak.
+package handshake
+
+import "github.com/hashicorp/go-plugin"
+
+// Protocol is the version of the protocol. It changes only when a plugin of one
+// version cannot serve a host of the other.
+const Protocol = 1
+
+// Config lets a plugin notice that it was started by hand instead of by a host.
+// It is a courtesy to users, no defence.
+var Config = plugin.HandshakeConfig{
+	ProtocolVersion:  Protocol,
+	MagicCookieKey:   "BROCK_PLUGIN",
+	MagicCookieValue: "brock.plugin.v1",
+}
+
+// Service is the name under which go-plugin dispenses the connection.
+const Service = "brock"
+
+// LivenessEnv names the file descriptor from which a plugin learns that its
+// host has gone: the host holds the other end, and never writes.
+const LivenessEnv = "BROCK_PLUGIN_LIVENESS"
+
+// SocketDirEnv names the directory in which the plugin makes its socket.
+const SocketDirEnv = plugin.EnvUnixSocketDir
+
+// The kinds of a plugin, as Description.Kind spells them.
+const (
+	Destination = "destination"
+	KeyProvider = "keyprovider"
+)

@@ -1,0 +1,33 @@
+package sdk
+
+import "context"
+
+// A KeyProvider encrypts the keys that backups are encrypted with.
+//
+// The host makes a fresh data key for every backup, asks the provider to wrap
+// it, and stores the wrapped key with the backup. The provider's own key stays
+// where it is.
+//
+// Methods may be called concurrently. A KeyProvider that also implements
+// [io.Closer] is closed when the host is done with it.
+type KeyProvider interface {
+	// Wrap encrypts a data key.
+	Wrap(ctx context.Context, dataKey []byte) (WrappedKey, error)
+
+	// Unwrap is the inverse of Wrap. It returns ErrWrongKey if this provider
+	// does not hold the key that wrapped it.
+	Unwrap(ctx context.Context, wrapped WrappedKey) (dataKey []byte, err error)
+}
+
+// A WrappedKey is a data key that only its KeyProvider can read.
+type WrappedKey struct {
+	KeyID      string // names the wrapping key, for people and for rotation
+	Ciphertext []byte
+}
+
+// A KeyExporter is a KeyProvider that hands out its key, for backups whose
+// files Dgraph itself must be able to read.
+type KeyExporter interface {
+	// ExportKey returns a raw key of 16, 24 or 32 bytes.
+	ExportKey(ctx context.Context) (Secret, error)
+}

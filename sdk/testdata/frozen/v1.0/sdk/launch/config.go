@@ -1,0 +1,51 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	gorunner "github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/brock-backup/brock/sdk/internal/handshake"
+)
+
+const service = handshake.Service
+
+// config is that of go-plugin. Its own logger and its own parser of standard
+// error, which panics at a line of an unexpected shape, have nothing to do:
+// the runner does both.
+func (p *Process) config() *plugin.ClientConfig {
+	return &plugin.ClientConfig{
+		HandshakeConfig:  handshake.Config,
+		Plugins:          plugin.PluginSet{service: dialer{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		Logger:           hclog.NewNullLogger(),
+		StartTimeout:     p.options.StartTimeout,
+		SyncStdout:       p.runner.log.writer(),
+		SyncStderr:       p.runner.log.writer(),
+		MaxPort:          1, // Windows: any port
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.runner.dir},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (gorunner.Runner, error) {
+			p.runner.prepare(cmd.Env)
+			return p.runner, nil
+		},
+		GRPCDialOptions: handshake.DialOptions(),
+	}
+}
+
+// A dialer dispenses the bare connection.
+type dialer struct{ plugin.NetRPCUnsupportedPlugin }
+
+func (dialer) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("a host does not serve")
+}
+
+func (dialer) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	return c, nil
+}

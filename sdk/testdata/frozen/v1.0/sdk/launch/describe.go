@@ -1,0 +1,58 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+)
+
+var kinds = map[pluginpb.Kind]string{
+	pluginpb.Kind_KIND_DESTINATION:  handshake.Destination,
+	pluginpb.Kind_KIND_KEY_PROVIDER: handshake.KeyProvider,
+}
+
+// describe is part of the start, because it is the first call: a plugin that
+// does not do its half of the mutual TLS comes this far.
+func (p *Process) describe(ctx context.Context) error {
+	res, err := pluginpb.NewMetaServiceClient(p.conn).Describe(ctx, &pluginpb.DescribeRequest{})
+	if status.Code(err) == codes.Unimplemented {
+		return errors.New("does not speak brock.plugin.v1: it is a plugin of another program")
+	}
+	if err != nil {
+		return fmt.Errorf("does not describe itself: %w", p.fail(ctx, err))
+	}
+	if kinds[res.GetKind()] == "" {
+		return fmt.Errorf("is of a kind unknown to this version of Brock (%d)", res.GetKind())
+	}
+	p.description = description(res)
+	p.runner.hideEnv(p.description.Settings)
+	return nil
+}
+
+func description(res *pluginpb.DescribeResponse) sdk.Description {
+	d := sdk.Description{
+		Plugin: sdk.Plugin{
+			Name:    res.GetName(),
+			Version: res.GetVersion(),
+			Doc:     res.GetDoc(),
+			Schemes: res.GetSchemes(),
+		},
+		Kind:         kinds[res.GetKind()],
+		Protocol:     handshake.Protocol,
+		Capabilities: handshake.DecodeCapabilities(res.GetCapabilities()),
+	}
+	for _, s := range res.GetSettings() {
+		d.Settings = append(d.Settings, sdk.Setting{
+			Name: s.GetName(), Type: s.GetType(), Required: s.GetRequired(), Secret: s.GetSecret(),
+			Default: s.GetDefault(), Env: s.GetEnv(), Example: s.GetExample(), Doc: s.GetDoc(),
+		})
+	}
+	return d
+}

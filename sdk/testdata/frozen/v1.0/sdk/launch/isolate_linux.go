@@ -1,0 +1,19 @@
+package launch
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// livenessFD is the liveness pipe's number in the plugin.
+const livenessFD = 3
+
+// isolate puts the plugin into a process group of its own, and makes it end
+// with the host.
+func isolate(cmd *exec.Cmd, liveness *os.File) {
+	cmd.ExtraFiles = []*os.File{liveness}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}
+
+func signalGroup(pid int, sig syscall.Signal) { _ = syscall.Kill(-pid, sig) }

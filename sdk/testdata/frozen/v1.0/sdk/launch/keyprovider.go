@@ -1,0 +1,34 @@
+package launch
+
+import (
+	"context"
+
+	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+)
+
+// A keyProvider is the near end of a plugin's sdk.KeyProvider.
+type keyProvider struct {
+	instance
+	svc pluginpb.KeyProviderServiceClient
+}
+
+func (k *keyProvider) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error) {
+	res, err := k.svc.Wrap(ctx, &pluginpb.WrapRequest{Instance: k.id, DataKey: dataKey})
+	return sdk.WrappedKey{KeyID: res.GetKeyId(), Ciphertext: res.GetCiphertext()}, k.p.fail(ctx, err)
+}
+
+func (k *keyProvider) Unwrap(ctx context.Context, w sdk.WrappedKey) ([]byte, error) {
+	res, err := k.svc.Unwrap(ctx, &pluginpb.UnwrapRequest{Instance: k.id, KeyId: w.KeyID, Ciphertext: w.Ciphertext})
+	return res.GetDataKey(), k.p.fail(ctx, err)
+}
+
+type exporting struct{ k *keyProvider }
+
+func (e exporting) ExportKey(ctx context.Context) (sdk.Secret, error) {
+	res, err := e.k.svc.ExportKey(ctx, &pluginpb.ExportKeyRequest{Instance: e.k.id})
+	if err != nil {
+		return sdk.Secret{}, e.k.p.fail(ctx, err)
+	}
+	return sdk.NewSecret(res.GetKey()), nil
+}

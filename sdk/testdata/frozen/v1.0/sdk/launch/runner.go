@@ -1,0 +1,271 @@
+package launch
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	gorunner "github.com/hashicorp/go-plugin/runner"
+
+	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/handshake"
+)
+
+// patience is how long a plugin may take for what is a matter of microseconds:
+// to end after SIGTERM, to be gone after SIGKILL, to be reaped after its
+// connection broke.
+const patience = time.Second
+
+// A runner is a plugin's process, as go-plugin wants to see one. A second
+// process is a second runner.
+type runner struct {
+	cmd     *exec.Cmd
+	env     []string // besides go-plugin's own
+	dir     string   // holds the socket; nobody else may enter
+	lock    *os.File // of dir; nil if there are no locks
+	log     *log
+	execErr error
+
+	mu    sync.Mutex
+	pid   int  // 0 before the start
+	ended bool // before the start, there will be none
+
+	liveness *os.File      // while the plugin can read from its other end, the host lives
+	exited   chan struct{} // closed when the process has been reaped
+	drained  chan struct{} // closed when all it wrote has been read
+	waitErr  error         // valid once exited
+
+	stdout   *io.PipeReader // the plugin's greeting, and nothing else
+	greet    *io.PipeWriter
+	greeting error // why it was refused; valid once greeted
+	greeted  chan struct{}
+}
+
+var _ gorunner.Runner = (*runner)(nil)
+
+func newRunner(path string, o *Options) (*runner, error) {
+	dir, lock, err := makeRunDir()
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{
+		cmd:     exec.Command(path), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
+		env:     append(allowed(os.Environ()), o.Env...),
+		dir:     dir,
+		lock:    lock,
+		log:     newLog(path, o),
+		exited:  make(chan struct{}),
+		drained: make(chan struct{}),
+		greeted: make(chan struct{}),
+	}
+	r.stdout, r.greet = io.Pipe()
+	return r, nil
+}
+
+// prepare takes over the variables by which go-plugin speaks to the plugin.
+func (r *runner) prepare(env []string) {
+	r.cmd.Env = append(r.env, env...)
+	r.cmd.Env = append(r.cmd.Env,
+		handshake.SocketDirEnv+"="+r.dir,
+		handshake.LivenessEnv+"="+strconv.Itoa(livenessFD))
+}
+
+// Start implements gorunner.Runner.
+func (r *runner) Start(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return context.Canceled
+	}
+	ours, theirs, err := pipes(3)
+	defer closeAll(theirs)
+	if err != nil {
+		closeAll(ours)
+		return err
+	}
+	stdout, stderr := ours[0], ours[1]
+	r.cmd.Stdout, r.cmd.Stderr, r.liveness = theirs[0], theirs[1], ours[2]
+	isolate(r.cmd, theirs[2])
+	started := make(chan error)
+	go r.run(started, stdout, stderr)
+	if r.execErr = <-started; r.execErr != nil {
+		closeAll(ours)
+		return r.execErr
+	}
+	go r.read(stdout, stderr)
+	return nil
+}
+
+// run stays on one thread from the start of the process to its end: the kernel
+// tells the plugin that its parent has died when that *thread* has.
+func (r *runner) run(started chan<- error, outputs ...*os.File) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := r.cmd.Start()
+	if err == nil {
+		r.pid = r.cmd.Process.Pid
+	}
+	started <- err
+	if err != nil {
+		return
+	}
+	r.waitErr = r.cmd.Wait()
+	signalGroup(r.pid, syscall.SIGKILL) // what the plugin has started
+	for _, f := range outputs {         // and what has left its group, but holds its outputs
+		_ = f.SetReadDeadline(time.Now().Add(patience))
+	}
+	close(r.exited)
+}
+
+// read reads all that the plugin writes.
+func (r *runner) read(stdout, stderr *os.File) {
+	defer close(r.drained)
+	defer closeAll([]*os.File{stdout, stderr})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.log.read(bufio.NewReaderSize(stderr, lineLimit))
+	}()
+	b := bufio.NewReaderSize(stdout, lineLimit)
+	line, _, err := readLine(b)
+	if err == nil {
+		r.greeting = checkGreeting(string(line))
+	}
+	close(r.greeted)
+	if err == nil && r.greeting == nil {
+		_, _ = fmt.Fprintln(r.greet, string(line))
+	}
+	_ = r.greet.Close()
+	r.log.read(b) // the plugin must not block, and the host may want to know
+	<-done
+}
+
+// Wait implements gorunner.Runner.
+func (r *runner) Wait(context.Context) error {
+	<-r.exited
+	return r.waitErr
+}
+
+// Kill implements gorunner.Runner.
+func (r *runner) Kill(context.Context) error {
+	r.end()
+	return nil
+}
+
+// end ends the process and its group, politely first. It returns soon in any
+// case: a process that hangs in the kernel does not even end at SIGKILL.
+func (r *runner) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if r.pid == 0 || r.gone(0) {
+			return
+		}
+		signalGroup(r.pid, sig)
+		r.gone(patience)
+	}
+}
+
+// gone reports whether the process has ended, or does so within d.
+func (r *runner) gone(d time.Duration) bool {
+	return closedWithin(r.exited, d)
+}
+
+func closedWithin(c <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// cleanUp releases what the runner holds besides the process.
+func (r *runner) cleanUp() {
+	if r.pid != 0 {
+		closedWithin(r.drained, 2*patience)
+	}
+	if r.liveness != nil {
+		_ = r.liveness.Close()
+	}
+	_ = r.stdout.Close()
+	_ = os.RemoveAll(r.dir)
+	if r.lock != nil {
+		_ = r.lock.Close()
+	}
+}
+
+// hideEnv hides the value of every variable that gives a secret setting.
+func (r *runner) hideEnv(settings []sdk.Setting) {
+	for _, s := range settings {
+		for _, v := range r.env {
+			if name, value, _ := strings.Cut(v, "="); s.Secret && name == s.Env {
+				r.log.hide(value)
+			}
+		}
+	}
+}
+
+// Stdout implements gorunner.Runner.
+func (r *runner) Stdout() io.ReadCloser { return r.stdout }
+
+// Stderr implements gorunner.Runner. go-plugin gets to see no line of it.
+func (r *runner) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+// Name implements gorunner.Runner.
+func (r *runner) Name() string { return r.cmd.Path }
+
+// ID implements gorunner.Runner.
+func (r *runner) ID() string {
+	if r.pid == 0 {
+		return "" // not started
+	}
+	return strconv.Itoa(r.pid)
+}
+
+// Diagnose implements gorunner.Runner. See explain.
+func (r *runner) Diagnose(context.Context) string { return "" }
+
+// PluginToHost implements gorunner.Runner.
+func (*runner) PluginToHost(network, addr string) (string, string, error) { return network, addr, nil }
+
+// HostToPlugin implements gorunner.Runner.
+func (*runner) HostToPlugin(network, addr string) (string, string, error) { return network, addr, nil }
+
+// pipes makes n pipes: of all but the last we read, of the last they do.
+func pipes(n int) (ours, theirs []*os.File, err error) {
+	for i := range n {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return ours, theirs, fmt.Errorf("pipe: %w", err)
+		}
+		if i == n-1 {
+			r, w = w, r
+		}
+		ours, theirs = append(ours, r), append(theirs, w)
+	}
+	return ours, theirs, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}

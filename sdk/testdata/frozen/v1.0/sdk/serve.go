@@ -1,0 +1,111 @@
+package sdk
+
+import (
+	"context"
+	"os"
+	"reflect"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+)
+
+// ServeDestination runs a destination plugin. It is called from main and
+// returns when the host is done with the plugin.
+//
+// Open is called for every place that the host wants to use, with the user's
+// settings decoded into a C, the place's URI as setting "uri" among them. If D
+// is a type of the plugin's own, its Replacer and Prober are announced before
+// Open is called.
+func ServeDestination[C any, D Destination](p Plugin, open func(context.Context, C) (D, error)) {
+	m := newMeta[C, D](p, handshake.Destination, open)
+	m.serve(func(g *grpc.Server) {
+		pluginpb.RegisterDestinationServiceServer(g, &destinationServer{meta: m})
+	})
+}
+
+// ServeKeyProvider runs a key provider plugin. It is called from main and
+// returns when the host is done with the plugin.
+//
+// Open is called with the user's settings decoded into a C. If K is a type of
+// the plugin's own, its KeyExporter is announced before Open is called.
+func ServeKeyProvider[C any, K KeyProvider](p Plugin, open func(context.Context, C) (K, error)) {
+	m := newMeta[C, K](p, handshake.KeyProvider, open)
+	m.serve(func(g *grpc.Server) {
+		pluginpb.RegisterKeyProviderServiceServer(g, &keyProviderServer{meta: m})
+	})
+}
+
+func newMeta[C, T any](p Plugin, kind string, open func(context.Context, C) (T, error)) *meta {
+	return &meta{
+		description: Description{
+			Plugin:       p,
+			Kind:         kind,
+			Protocol:     handshake.Protocol,
+			Settings:     settingsOf(reflect.TypeFor[C]()),
+			Capabilities: capabilitiesOf(reflect.TypeFor[T]()),
+		},
+		open: func(ctx context.Context, settings []byte) (any, error) {
+			c, err := decode[C](settings)
+			if err != nil {
+				return nil, err
+			}
+			return open(ctx, c)
+		},
+		instances: map[string]any{},
+	}
+}
+
+// capabilitiesOf says what a value of type t can do beyond the common verbs.
+func capabilitiesOf(t reflect.Type) []string {
+	names := []string{}
+	for _, c := range []struct {
+		name string
+		face reflect.Type
+	}{
+		{handshake.Replace, reflect.TypeFor[Replacer]()},
+		{handshake.Probe, reflect.TypeFor[Prober]()},
+		{handshake.Export, reflect.TypeFor[KeyExporter]()},
+	} {
+		if t.Implements(c.face) {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+func (m *meta) serve(register func(*grpc.Server)) {
+	if os.Getenv(handshake.Config.MagicCookieKey) != handshake.Config.MagicCookieValue {
+		os.Exit(byHand(m.description, os.Args[1:]))
+	}
+	s := new(server)
+	life := watch(s, m.close)
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: handshake.Config,
+		Plugins: plugin.PluginSet{handshake.Service: &service{register: func(g *grpc.Server) {
+			pluginpb.RegisterMetaServiceServer(g, m)
+			register(g)
+		}}},
+		GRPCServer: s.start,
+		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
+	})
+	life.end()
+}
+
+// A service adapts a registration to go-plugin.
+type service struct {
+	plugin.NetRPCUnsupportedPlugin
+	register func(*grpc.Server)
+}
+
+func (s *service) GRPCServer(_ *plugin.GRPCBroker, g *grpc.Server) error {
+	s.register(g)
+	return nil
+}
+
+func (*service) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, ErrUnsupported
+}
