@@ -28,7 +28,7 @@ func (p *Process) fail(ctx context.Context, err error) error {
 	if remote.Reported || ctx.Err() != nil {
 		return remote
 	}
-	if p.closed.Load() {
+	if p.closed.Load() && !p.died.Load() {
 		return fmt.Errorf("plugin %s: %w", p.name, fs.ErrClosed)
 	}
 	if lost[remote.Code] && p.runner.gone(patience) {

@@ -64,6 +64,7 @@ type Process struct {
 	mu     sync.Mutex
 	open   map[string]bool // instances to close
 	closed atomic.Bool
+	died   atomic.Bool // by itself, before it was closed
 	stop   func() error
 }
 
@@ -137,6 +138,7 @@ func (p *Process) Stderr() []string { return p.runner.log.last() }
 func (p *Process) Close() error { return p.stop() }
 
 func (p *Process) end() error {
+	p.died.Store(p.runner.gone(0))
 	p.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), p.options.StopTimeout)
 	defer cancel()

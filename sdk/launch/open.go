@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,26 +25,7 @@ func (p *Process) OpenDestination(ctx context.Context, settings map[string]any) 
 		return nil, err
 	}
 	d := &destination{instance: i, svc: pluginpb.NewDestinationServiceClient(p.conn)}
-	replace, probe := slices.Contains(caps, handshake.Replace), slices.Contains(caps, handshake.Probe)
-	switch {
-	case replace && probe:
-		return struct {
-			*destination
-			replacing
-			probing
-		}{d, replacing{d}, probing{d}}, nil
-	case replace:
-		return struct {
-			*destination
-			replacing
-		}{d, replacing{d}}, nil
-	case probe:
-		return struct {
-			*destination
-			probing
-		}{d, probing{d}}, nil
-	}
-	return d, nil
+	return ableDestination(d, caps, replacing{d}, probing{d}), nil
 }
 
 // OpenKeyProvider gives a key provider plugin its settings. The result is also
@@ -57,13 +37,7 @@ func (p *Process) OpenKeyProvider(ctx context.Context, settings map[string]any) 
 		return nil, err
 	}
 	k := &keyProvider{instance: i, svc: pluginpb.NewKeyProviderServiceClient(p.conn)}
-	if slices.Contains(caps, handshake.Export) {
-		return struct {
-			*keyProvider
-			exporting
-		}{k, exporting{k}}, nil
-	}
-	return k, nil
+	return ableKeyProvider(k, caps, exporting{k}), nil
 }
 
 // An instance is one set of settings in a plugin.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +31,8 @@ var roles = map[string]func(){
 	"plain":   func() { serveMemory(openPlain) },
 	"keys":    serveKeys,
 	"hostile": func() { serveMemory(openHostile) },
+	"able":    func() { serveMemory(openAble) },
+	"clumsy":  func() { serveMemory(openClumsy) },
 
 	// Plugins that do not come up.
 	"noise":   func() { print("hello from the plugin"); serveMemory(openMemory) },
@@ -106,7 +109,14 @@ type hostile struct {
 }
 
 func openHostile(_ context.Context, c config) (*hostile, error) {
-	if c.URI == "refused" {
+	once, isOnce := strings.CutPrefix(c.URI, "once ")
+	if _, err := os.Stat(once); isOnce && err != nil {
+		isOnce = false
+		if err := os.WriteFile(once, nil, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if c.URI == "refused" || isOnce {
 		return nil, fmt.Errorf("token %s is not good for %s: %w", c.Token.RevealString(), c.URI, sdk.ErrPermission)
 	}
 	return &hostile{&memory{objects: map[string][]byte{}}, c}, nil
@@ -168,6 +178,8 @@ func (h *hostile) Version(ctx context.Context, what string) (string, error) {
 		return fmt.Sprint(cmd.Process.Pid), err
 	case "two":
 		return "", sdk.WithHint(errTwoKinds, "buy a disk")
+	case "config":
+		return fmt.Sprint(h.config.URI, " ", len(h.config.Token.RevealString()), " ", os.Getpid()), nil
 	case "wait":
 		<-ctx.Done()
 		h.mu.Lock()
@@ -221,6 +233,40 @@ func (h *hostile) Put(ctx context.Context, name string, r io.Reader) error {
 		return ctx.Err()
 	}
 	return h.memory.Put(ctx, name, r)
+}
+
+// Get never comes to the end of "endless".
+func (h *hostile) Get(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	if name == "endless" {
+		return io.NopCloser(readerFunc(func(p []byte) (int, error) { return len(p), ctx.Err() })), nil
+	}
+	return h.memory.Get(ctx, name, offset)
+}
+
+// List never comes to the end of "endless/".
+func (h *hostile) List(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error] {
+	if prefix != "endless/" {
+		return h.memory.List(ctx, prefix)
+	}
+	return func(yield func(sdk.Object, error) bool) {
+		for i := 0; yield(sdk.Object{Name: fmt.Sprintf("endless/%0200d", i)}, nil); i++ {
+		}
+	}
+}
+
+// An able destination can do all that one can. What it can, it says only of an
+// instance, as clumsy does, which can less.
+type able struct{ *memory }
+
+func (able) Probe(context.Context) error { return nil }
+
+func openAble(ctx context.Context, c config) (sdk.Destination, error) {
+	m, err := openMemory(ctx, c)
+	return able{m}, err
+}
+
+func openClumsy(ctx context.Context, c config) (sdk.Destination, error) {
+	return openMemory(ctx, c)
 }
 
 // plain can do no more than it must.
@@ -279,7 +325,7 @@ func (*lawless) Put(stream pluginpb.DestinationService_PutServer) error {
 
 func (*lawless) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationService_GetServer) error {
 	var sum frame.Sum
-	good := sum.Next([]byte("good"))
+	good := next(&sum, []byte("good"))
 	end := &pluginpb.GetEnd{Length: sum.Size, Crc32C: sum.CRC32C}
 	steps := []*pluginpb.GetResponse{
 		{Step: &pluginpb.GetResponse_Info{Info: &pluginpb.GetInfo{}}},
@@ -303,10 +349,10 @@ func (*lawless) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationService
 		steps = append(steps, steps[1])
 	case "huge":
 		sum = frame.Sum{}
-		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: sum.Next(make([]byte, frame.Size+1))}}
+		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: next(&sum, make([]byte, frame.Size+1))}}
 	case "large":
 		sum = frame.Sum{}
-		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: sum.Next(make([]byte, 3*frame.Size))}}
+		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: next(&sum, make([]byte, 3*frame.Size))}}
 	case "empty":
 		steps[1] = &pluginpb.GetResponse{}
 	}

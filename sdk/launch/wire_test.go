@@ -59,10 +59,10 @@ func near(d sdk.Destination) *destination {
 	case *destination:
 		return d
 	case struct {
-		*destination
-		replacing
+		closingDestination
+		sdk.Replacer
 	}:
-		return d.destination
+		return near(d.closingDestination)
 	}
 	panic(fmt.Sprintf("%T", d))
 }
