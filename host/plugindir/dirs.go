@@ -33,6 +33,10 @@ import (
 type Options struct {
 	Logger hclog.Logger // what plugins log; nothing if nil
 	Env    []string     // NAME=value, beyond the few variables that every plugin gets
+
+	LogDir   string            // keeps what they write to standard error; default: nowhere. See LogDir
+	TraceDir string            // gets a file with every call of every process; default: none
+	Attached map[string]string // by name, the files of plugins that run already: see launch.ReadAttachment
 }
 
 // Dirs is a list of plugin directories and the plugins started from them. A
@@ -44,6 +48,7 @@ type Dirs struct {
 
 	mu      sync.Mutex
 	started map[string]*process
+	logs    []*logFile
 }
 
 // A process is a plugin's one start.
@@ -56,6 +61,7 @@ type process struct {
 // A Plugin is one file of a plugin directory.
 type Plugin struct {
 	Path        string
+	Attached    string          // the file of one that runs already; "" for all others
 	Description sdk.Description // what it says of itself; empty with Err
 	Err         error           // why it was set aside; nil if it can be used
 }
@@ -112,7 +118,7 @@ func (d *Dirs) Plugins(ctx context.Context) ([]Plugin, error) {
 
 // find lists the plugin files of one kind, or of all, without starting any.
 func (d *Dirs) find(kind string) ([]Plugin, error) {
-	var plugins []Plugin
+	plugins := d.attached(kind)
 	first := map[string]string{} // path of the file taken, by file name
 	for _, dir := range d.dirs {
 		entries, err := os.ReadDir(dir)
@@ -125,6 +131,9 @@ func (d *Dirs) find(kind string) ([]Plugin, error) {
 		for _, e := range entries {
 			k, ok := kindOf(e.Name())
 			if !ok || kind != "" && k != kind {
+				continue
+			}
+			if d.isAttached(e.Name()) {
 				continue
 			}
 			p := Plugin{Path: filepath.Join(dir, e.Name())}
@@ -188,7 +197,7 @@ func (d *Dirs) start(ctx context.Context, path string) (*launch.Process, error) 
 	}
 	d.mu.Unlock()
 	proc.once.Do(func() {
-		proc.p, proc.err = launch.Start(ctx, path, launch.Options{Logger: d.opts.Logger, Env: d.opts.Env})
+		proc.p, proc.err = launch.Start(ctx, path, d.launchOptions(path))
 	})
 	if proc.err != nil && ctx.Err() != nil {
 		d.mu.Lock()
@@ -211,5 +220,9 @@ func (d *Dirs) Close() error {
 		}
 	}
 	clear(d.started)
+	for _, l := range d.logs {
+		errs = append(errs, l.Close())
+	}
+	d.logs = nil
 	return errors.Join(errs...)
 }
