@@ -16,6 +16,7 @@ import (
 // A Result tells whether one promise was kept.
 type Result struct {
 	Check    string        // the check's name
+	Group    string        // what the promise is about, as in "list" or "life cycle"
 	Profile  string        // the ability that the promise belongs to, as in "core" or "replace"
 	Failures []string      // how it was broken; none: it was kept
 	Skipped  string        // why it was not checked, if it was not
@@ -79,6 +80,7 @@ func (t *trial) Cleanup(f func()) {
 
 // A check is one promise, and how to find out whether it is kept.
 type check[S any] struct {
+	group   string
 	profile string
 	name    string
 	run     func(*trial, S)
@@ -130,7 +132,7 @@ func (c check[S]) try(ctx context.Context, subject func(*trial) S) (r Result, fi
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Result{Check: c.name, Profile: c.profile, Failures: t.failures, Skipped: t.skipped, Took: time.Since(start)}, finished
+	return Result{Check: c.name, Group: c.group, Profile: c.profile, Failures: t.failures, Skipped: t.skipped, Took: time.Since(start)}, finished
 }
 
 func (t *trial) cleanUp() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,10 +159,10 @@ func TestStuckCheck(t *testing.T) {
 	stuck, release := 0, make(chan struct{})
 	defer close(release)
 	checks := []check[int]{
-		{"core", "stuck", func(*trial, int) { <-release }},
-		{"core", "skipped", func(t *trial, _ int) { t.Skipf("no %s", "reason") }},
-		{"core", "fatal", func(t *trial, _ int) { t.Fatalf("over"); t.Errorf("not reached") }},
-		{"core", "good", func(t *trial, n int) { t.Cleanup(func() { t.Errorf("in the cleanup %d", n) }) }},
+		{"protocol", "core", "stuck", func(*trial, int) { <-release }},
+		{"protocol", "core", "skipped", func(t *trial, _ int) { t.Skipf("no %s", "reason") }},
+		{"protocol", "core", "fatal", func(t *trial, _ int) { t.Fatalf("over"); t.Errorf("not reached") }},
+		{"protocol", "core", "good", func(t *trial, n int) { t.Cleanup(func() { t.Errorf("in the cleanup %d", n) }) }},
 	}
 	var got []string
 	for r := range try(t.Context(), checks, func(*trial) int { return 7 }, func() { stuck++ }) {
@@ -170,5 +171,56 @@ func TestStuckCheck(t *testing.T) {
 	want := []string{"stuck[still not over after 50ms]", "skipped[]no reason", "fatal[over]", "good[in the cleanup 7]"}
 	if !slices.Equal(got, want) || stuck != 1 {
 		t.Errorf("results %q, %d stuck; want %q, 1", got, stuck, want)
+	}
+}
+
+// Every check is explained, and nothing else is.
+func TestEveryCheckIsExplained(t *testing.T) {
+	groups := []string{
+		"protocol", "put and get", "names", "list", "conditions", "errors", "life cycle",
+		"concurrency", "leaks", "secrets", "speed",
+	}
+	names := map[string]bool{}
+	for _, kind := range []string{"destination", "keyprovider"} {
+		here := map[string]bool{}
+		for _, c := range Checks(kind) {
+			if here[c.Name] {
+				t.Errorf("%s: two checks have the name %q", kind, c.Name)
+			}
+			here[c.Name], names[c.Name] = true, true
+			if n := len(strings.Fields(c.Explain)); n < 25 || n > 150 {
+				t.Errorf("%s: the explanation of %q has %d words", kind, c.Name, n)
+			}
+			if !slices.Contains(groups, c.Group) || c.Profile == "" {
+				t.Errorf("%s: %q is of group %q and profile %q", kind, c.Name, c.Group, c.Profile)
+			}
+		}
+	}
+	for name := range explained {
+		if !names[name] {
+			t.Errorf("%q is explained, and there is no such check", name)
+		}
+	}
+	if len(Checks("nonsense")) > 0 {
+		t.Error("there are checks of a kind that there is not")
+	}
+}
+
+// Run asks the plugin for its kind.
+func TestRun(t *testing.T) {
+	s := ringOf("0123456789abcdef", "")
+	s.Only = []string{"wrap and unwrap"}
+	kind, results, err := s.Run(t.Context())
+	if kind != "keyprovider" || err != nil {
+		t.Fatalf("Run: kind %q, %v", kind, err)
+	}
+	for r := range results {
+		if !r.OK() || r.Group != "put and get" {
+			t.Errorf("%+v", r)
+		}
+	}
+	s.Path = "/nowhere"
+	if _, _, err := s.Run(t.Context()); err == nil {
+		t.Error("Run of a file that there is not: no error")
 	}
 }

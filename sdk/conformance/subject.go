@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/handshake"
 	"github.com/brock-backup/brock/sdk/launch"
 )
 
@@ -28,6 +29,22 @@ type Subject struct {
 type Variant struct {
 	Settings map[string]any
 	Env      []string // added to the Subject's
+}
+
+// Run asks the plugin what it is, and runs every check of its kind.
+func (s Subject) Run(ctx context.Context) (kind string, results iter.Seq[Result], err error) {
+	p, err := launch.Start(ctx, s.Path, launch.Options{Env: s.Env})
+	if err != nil {
+		return "", nil, err
+	}
+	kind = p.Description().Kind
+	if err := p.Close(); err != nil {
+		return "", nil, err
+	}
+	if kind == handshake.KeyProvider {
+		return kind, s.KeyProvider(ctx), nil
+	}
+	return kind, s.Destination(ctx), nil
 }
 
 // Destination runs every check of a destination plugin, one after the other.
