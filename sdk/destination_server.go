@@ -7,6 +7,7 @@ import (
 	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 // A destinationServer answers the host on behalf of Destinations.
@@ -39,9 +40,7 @@ func (s *destinationServer) get(req *pluginpb.GetRequest, stream pluginpb.Destin
 	if err := stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Info{Info: &pluginpb.GetInfo{}}}); err != nil {
 		return err
 	}
-	sum, readErr, sendErr := frame.Copy(r, func(f *pluginpb.Frame) error {
-		return code.Error(stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: f}}))
-	})
+	sum, readErr, sendErr := frame.Copy(r, func(f *wire.Frame) error { return code.Error(stream.SendMsg(f)) })
 	if readErr != nil {
 		return readErr
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 func (s *destinationServer) Put(stream pluginpb.DestinationService_PutServer) error {
@@ -59,7 +60,7 @@ type putReader struct {
 func newPutReader(open *pluginpb.PutOpen, stream pluginpb.DestinationService_PutServer, failed func(error)) *putReader {
 	r := &putReader{hint: open.SizeHint}
 	r.Failed = failed
-	r.Next = func(sum *frame.Sum) (*pluginpb.Frame, error) {
+	r.Next = func(sum *frame.Sum) (*wire.Frame, error) {
 		f, err := nextFrame(stream, sum)
 		r.sum = *sum
 		return f, err
@@ -94,15 +95,17 @@ func (s *destinationServer) store(ctx context.Context, open *pluginpb.PutOpen, r
 }
 
 // nextFrame returns io.EOF after a commit that matches and has nothing behind it.
-func nextFrame(stream pluginpb.DestinationService_PutServer, sum *frame.Sum) (*pluginpb.Frame, error) {
-	msg, err := stream.Recv()
+func nextFrame(stream pluginpb.DestinationService_PutServer, sum *frame.Sum) (*wire.Frame, error) {
+	msg := new(pluginpb.PutRequest)
+	step := wire.Step{Other: msg}
+	err := stream.RecvMsg(&step)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("the host ended the put without a commit")
 	case err != nil:
 		return nil, code.Error(err)
-	case msg.GetFrame() != nil:
-		return msg.GetFrame(), nil
+	case step.Frame != nil:
+		return step.Frame, nil
 	case msg.GetCommit() == nil:
 		return nil, fmt.Errorf("put with a step that is neither frame nor commit: %w", ErrInvalid)
 	}

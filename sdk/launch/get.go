@@ -9,6 +9,7 @@ import (
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 func (d *destination) Get(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
@@ -50,13 +51,15 @@ type getReader struct {
 	stream pluginpb.DestinationService_GetClient
 }
 
-func (g *getReader) next(sum *frame.Sum) (*pluginpb.Frame, error) {
-	msg, err := g.stream.Recv()
+func (g *getReader) next(sum *frame.Sum) (*wire.Frame, error) {
+	msg := new(pluginpb.GetResponse)
+	step := wire.Step{Other: msg}
+	err := g.stream.RecvMsg(&step)
 	switch {
 	case err != nil:
 		return nil, g.failed(err)
-	case msg.GetFrame() != nil:
-		return msg.GetFrame(), nil
+	case step.Frame != nil:
+		return step.Frame, nil
 	case msg.GetEnd() == nil:
 		return nil, fmt.Errorf("plugin %s: get %s: neither frame nor end", g.d.p.name, g.name)
 	}

@@ -146,7 +146,7 @@ func TestAuthorHearsOfTheSize(t *testing.T) {
 func withID(open *pluginpb.PutRequest, id, data string) script {
 	open.GetOpen().PutId = id
 	var s frame.Sum
-	return script{open, step(s.Next([]byte(data))), commit(s)}
+	return script{open, step(next(&s, []byte(data))), commit(s)}
 }
 
 // A host that did not hear of its commit must not find its own object in its

@@ -10,6 +10,7 @@ import (
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 func (d *destination) Put(ctx context.Context, name string, r io.Reader) error {
@@ -45,9 +46,7 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	if err := stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Open{Open: open}}); err != nil {
 		return "", d.putError(ctx, stream, err)
 	}
-	sum, readErr, sendErr := frame.Copy(r, func(f *pluginpb.Frame) error {
-		return stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Frame{Frame: f}})
-	})
+	sum, readErr, sendErr := frame.Copy(r, func(f *wire.Frame) error { return stream.SendMsg(f) })
 	if readErr != nil {
 		abort(stream, cancel)
 		return "", readErr

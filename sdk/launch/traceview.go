@@ -27,6 +27,9 @@ type viewer struct {
 // message returns a message's size on the wire, and what may be shown of it,
 // named as protojson names it.
 func (v viewer) message(m any) (int, map[string]any) {
+	if f, ok := m.(interface{ Proto() proto.Message }); ok { // of package wire
+		m = f.Proto()
+	}
 	p, ok := m.(proto.Message)
 	if !ok {
 		return 0, map[string]any{"type": fmt.Sprintf("%T", m)}

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/brock-backup/brock/sdk"
@@ -30,6 +31,12 @@ func opening(d *destination, name string) *pluginpb.PutRequest {
 
 func step(f *pluginpb.Frame) *pluginpb.PutRequest {
 	return &pluginpb.PutRequest{Step: &pluginpb.PutRequest_Frame{Frame: f}}
+}
+
+// next is the frame with data, as it is generated.
+func next(s *frame.Sum, data []byte) *pluginpb.Frame {
+	f := s.Next(mem.BufferSlice{mem.SliceBuffer(data)})
+	return &pluginpb.Frame{Offset: f.Offset, Crc32C: f.CRC32C, Data: data}
 }
 
 func commit(s frame.Sum) *pluginpb.PutRequest {
@@ -75,7 +82,7 @@ func TestOnlyAMatchingCommitStores(t *testing.T) {
 		"nothing":         func(*pluginpb.PutRequest) (script, codes.Code) { return nil, codes.Unknown },
 		"half-close open": func(b *pluginpb.PutRequest) (script, codes.Code) { return script{b}, codes.Unknown },
 		"half-close frame": func(b *pluginpb.PutRequest) (script, codes.Code) {
-			return script{b, step(new(frame.Sum).Next([]byte("data")))}, codes.Unknown
+			return script{b, step(next(new(frame.Sum), []byte("data")))}, codes.Unknown
 		},
 		"no open": func(*pluginpb.PutRequest) (script, codes.Code) {
 			return script{commit(frame.Sum{})}, codes.InvalidArgument
@@ -100,7 +107,7 @@ func TestOnlyAMatchingCommitStores(t *testing.T) {
 			return script{b, commit(frame.Sum{}), commit(frame.Sum{})}, codes.Unknown
 		},
 		"frame after commit": func(b *pluginpb.PutRequest) (script, codes.Code) {
-			return script{b, commit(frame.Sum{}), step(new(frame.Sum).Next([]byte("more")))}, codes.Unknown
+			return script{b, commit(frame.Sum{}), step(next(new(frame.Sum), []byte("more")))}, codes.Unknown
 		},
 		"unknown condition": func(b *pluginpb.PutRequest) (script, codes.Code) {
 			b.GetOpen().Condition = 99
@@ -116,11 +123,11 @@ func TestOnlyAMatchingCommitStores(t *testing.T) {
 		},
 		"frame too large": func(b *pluginpb.PutRequest) (script, codes.Code) {
 			var s frame.Sum
-			return script{b, step(s.Next(make([]byte, frame.Size+1))), commit(s)}, codes.Unknown
+			return script{b, step(next(&s, make([]byte, frame.Size+1))), commit(s)}, codes.Unknown
 		},
 		"message too large": func(b *pluginpb.PutRequest) (script, codes.Code) {
 			var s frame.Sum
-			return script{b, step(s.Next(make([]byte, 3*frame.Size))), commit(s)}, codes.ResourceExhausted
+			return script{b, step(next(&s, make([]byte, 3*frame.Size))), commit(s)}, codes.ResourceExhausted
 		},
 	} {
 		for _, author := range []string{"good", "parts", "distracted"} {
@@ -143,7 +150,7 @@ func TestOnlyAMatchingCommitStores(t *testing.T) {
 // damaged is a Put that is in order, except for what break does.
 func damaged(begin *pluginpb.PutRequest, damage func(*pluginpb.Frame, *frame.Sum)) script {
 	var s frame.Sum
-	f := s.Next([]byte("data"))
+	f := next(&s, []byte("data"))
 	damage(f, &s)
 	return script{begin, step(f), commit(s)}
 }

@@ -8,17 +8,20 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"google.golang.org/grpc/mem"
+
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 // over sends what r yields to a Reader.
 func over(r io.Reader) *Reader {
-	var frames []*pluginpb.Frame
-	sum, readErr, _ := Copy(r, func(f *pluginpb.Frame) error {
-		frames = append(frames, &pluginpb.Frame{Offset: f.Offset, Crc32C: f.Crc32C, Data: bytes.Clone(f.Data)})
+	var frames []*wire.Frame
+	sum, readErr, _ := Copy(r, func(f *wire.Frame) error {
+		f.Data.Ref()
+		frames = append(frames, &wire.Frame{Offset: f.Offset, CRC32C: f.CRC32C, Data: f.Data})
 		return nil
 	})
-	return &Reader{Next: func(s *Sum) (*pluginpb.Frame, error) {
+	return &Reader{Next: func(s *Sum) (*wire.Frame, error) {
 		if len(frames) == 0 && readErr != nil {
 			return nil, readErr
 		}
@@ -88,9 +91,9 @@ func TestClosedReader(t *testing.T) {
 func TestDamagedFrameIsNotHandedOut(t *testing.T) {
 	var failed error
 	r := &Reader{
-		Next: func(s *Sum) (*pluginpb.Frame, error) {
-			f := new(Sum).Next([]byte("data"))
-			f.Data[0] ^= 1
+		Next: func(s *Sum) (*wire.Frame, error) {
+			f := new(Sum).Next(mem.BufferSlice{mem.SliceBuffer("data")})
+			f.CRC32C ^= 1
 			return f, nil
 		},
 		Failed: func(err error) { failed = err },

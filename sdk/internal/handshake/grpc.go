@@ -4,12 +4,24 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
 // MessageLimit is the size of the largest message, in both directions. A frame
 // and its envelope are well below it. gRPC's own limits differ from side to side.
 const MessageLimit = 2 << 20
+
+// What a stream may have under way decides how often its two ends wait for each
+// other. Whoever does not read makes the other end keep, per stream, as much as
+// the stream's window, and one frame on its way out.
+const (
+	streamWindow     = 8 << 20
+	connectionWindow = 16 << 20
+	bufferSize       = 128 << 10 // of what is written to and read from the socket at once
+)
 
 // DialOptions are the host's. It asks an idle plugin for a sign of life, so that
 // one that hangs fails a call instead of holding it up for ever.
@@ -20,7 +32,13 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(MessageLimit),
 			grpc.MaxCallSendMsgSize(MessageLimit),
+			grpc.ForceCodecV2(wire.Codec),
 		),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connectionWindow),
+		grpc.WithReadBufferSize(bufferSize),
+		grpc.WithWriteBufferSize(bufferSize),
+		experimental.WithBufferPool(wire.Pool),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time:                10 * time.Second,
 			Timeout:             3 * time.Second,
@@ -35,6 +53,12 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MessageLimit),
 		grpc.MaxSendMsgSize(MessageLimit),
+		grpc.ForceServerCodecV2(wire.Codec),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
+		grpc.ReadBufferSize(bufferSize),
+		grpc.WriteBufferSize(bufferSize),
+		experimental.BufferPool(wire.Pool),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime:             5 * time.Second,
 			PermitWithoutStream: true,
