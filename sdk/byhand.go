@@ -39,6 +39,7 @@ func introduce(w io.Writer, d Description) {
 	fmt.Fprintf(w, "\nInstall:  copy this file as %s to a plugin directory (brock plugin ls shows them)\n", file)
 	fmt.Fprintf(w, "Test:     brock plugin info %s\n", d.Name)
 	fmt.Fprintf(w, "Describe: %s describe --json\n", file)
+	fmt.Fprintf(w, "Debug:    %s debug FILE (FILE will say how brock reaches it)\n", file)
 	if len(d.Settings) == 0 {
 		return
 	}

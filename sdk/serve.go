@@ -83,19 +83,23 @@ func capabilitiesOf(t reflect.Type) []string {
 }
 
 func (m *meta) serve(register func(*grpc.Server)) {
+	all := func(g *grpc.Server) {
+		pluginpb.RegisterMetaServiceServer(g, m)
+		register(g)
+	}
 	if os.Getenv(handshake.Config.MagicCookieKey) != handshake.Config.MagicCookieValue {
+		if len(os.Args) > 1 && os.Args[1] == "debug" {
+			os.Exit(m.debug(all, os.Args[2:]))
+		}
 		os.Exit(byHand(m.description, os.Args[1:]))
 	}
 	s := new(server)
 	life := watch(s, m.close)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
-		Plugins: plugin.PluginSet{handshake.Service: &service{register: func(g *grpc.Server) {
-			pluginpb.RegisterMetaServiceServer(g, m)
-			register(g)
-		}}},
-		GRPCServer: s.start,
-		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
+		Plugins:         plugin.PluginSet{handshake.Service: &service{register: all}},
+		GRPCServer:      s.start,
+		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
 	})
 	life.end()
 }

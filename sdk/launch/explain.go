@@ -34,6 +34,9 @@ func (r *runner) explain(err error, late bool) error {
 
 // obituary says how the process ended. It must have.
 func (r *runner) obituary(what string) error {
+	if r.attached != 0 {
+		return sdk.WithHint(fmt.Errorf("%s: process %d, attached: %w", what, r.attached, r.waitErr), "its last words are where you started it")
+	}
 	closedWithin(r.drained, 2*patience)
 	how := "exit status 0"
 	if r.waitErr != nil {

@@ -10,6 +10,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Options struct {
 	StopTimeout  time.Duration // until it is killed; default 3 s
 	Stderr       io.Writer     // takes a copy of what it writes to standard error, without secrets
 	TraceDir     string        // gets a file with every call, without secrets; default: none
+	Reattach     string        // file of a plugin that runs already, instead of starting one: see Attachment
 }
 
 func (o *Options) defaults() {
@@ -72,6 +74,9 @@ type Process struct {
 // until Close: ctx is for the start alone.
 func Start(ctx context.Context, path string, o Options) (*Process, error) {
 	o.defaults()
+	if o.Reattach != "" {
+		return attach(ctx, path, o)
+	}
 	p := &Process{name: filepath.Base(path), options: o, open: map[string]bool{}}
 	p.stop = sync.OnceValue(p.end)
 	var err error
@@ -126,7 +131,7 @@ func (p *Process) connect() error {
 func (p *Process) Description() sdk.Description { return p.description }
 
 // Pid is the plugin's process id.
-func (p *Process) Pid() int { return p.runner.pid }
+func (p *Process) Pid() int { return cmp.Or(p.runner.pid, p.runner.attached) }
 
 // Stderr returns the last lines, up to 64, that the plugin wrote to standard
 // error, without secrets.

@@ -35,6 +35,8 @@ type runner struct {
 	log     *log
 	execErr error
 
+	attached int // process id of a plugin that somebody else runs; 0 if this is ours
+
 	mu    sync.Mutex
 	pid   int  // 0 before the start
 	ended bool // before the start, there will be none
