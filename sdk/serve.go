@@ -6,7 +6,6 @@ import (
 	"os"
 	"reflect"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
@@ -87,19 +86,20 @@ func (m *meta) serve(register func(*grpc.Server)) {
 		pluginpb.RegisterMetaServiceServer(g, m)
 		register(g)
 	}
-	if os.Getenv(handshake.Config.MagicCookieKey) != handshake.Config.MagicCookieValue {
+	if !underHost() {
 		if len(os.Args) > 1 && os.Args[1] == "debug" {
 			os.Exit(m.debug(all, os.Args[2:]))
 		}
 		os.Exit(byHand(m.description, os.Args[1:]))
 	}
+	harden(m.description.Kind)
 	s := new(server)
 	life := watch(s, m.close)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
 		Plugins:         plugin.PluginSet{handshake.Service: &service{register: all}},
 		GRPCServer:      s.start,
-		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
+		Logger:          newLogger("warn", true),
 	})
 	life.end()
 }

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/brock-backup/brock/sdk"
 )
 
@@ -111,6 +109,5 @@ func warnOthers(path string, m fs.FileMode) {
 	if m.Perm()&0o077 == 0 || runtime.GOOS == "windows" {
 		return
 	}
-	logger := hclog.New(&hclog.LoggerOptions{Output: os.Stderr, JSONFormat: true})
-	logger.Warn("the key file can be read or changed by other users, make it 0600", "path", path, "mode", fmt.Sprintf("%04o", m.Perm()))
+	sdk.Logger().Warn("the key file can be read or changed by other users, make it 0600", "path", path, "mode", fmt.Sprintf("%04o", m.Perm()))
 }

@@ -34,7 +34,7 @@ func (p *Process) describe(ctx context.Context) error {
 	}
 	p.description = description(res)
 	p.puts = newTurnstile(p.description.Limits.ConcurrentPuts)
-	p.runner.hideEnv(p.description.Settings)
+	p.runner.log.settle(p.runner.env, p.runner.given, p.description.Settings)
 	return nil
 }
 

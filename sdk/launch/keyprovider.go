@@ -14,19 +14,26 @@ type keyProvider struct {
 }
 
 func (k *keyProvider) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error) {
+	k.p.runner.log.hideKey(dataKey)
 	res, err := k.svc.Wrap(ctx, &pluginpb.WrapRequest{Instance: k.id, DataKey: dataKey})
 	return sdk.WrappedKey{KeyID: res.GetKeyId(), Ciphertext: res.GetCiphertext()}, k.p.fail(ctx, err)
 }
 
 func (k *keyProvider) Unwrap(ctx context.Context, w sdk.WrappedKey) ([]byte, error) {
+	release := k.p.runner.log.hold()
 	res, err := k.svc.Unwrap(ctx, &pluginpb.UnwrapRequest{Instance: k.id, KeyId: w.KeyID, Ciphertext: w.Ciphertext})
+	k.p.runner.log.hideKey(res.GetDataKey())
+	release()
 	return res.GetDataKey(), k.p.fail(ctx, err)
 }
 
 type exporting struct{ k *keyProvider }
 
 func (e exporting) ExportKey(ctx context.Context) (sdk.Secret, error) {
+	release := e.k.p.runner.log.hold()
 	res, err := e.k.svc.ExportKey(ctx, &pluginpb.ExportKeyRequest{Instance: e.k.id})
+	e.k.p.runner.log.hideKey(res.GetKey())
+	release()
 	if err != nil {
 		return sdk.Secret{}, e.k.p.fail(ctx, err)
 	}

@@ -34,6 +34,7 @@ type Options struct {
 	Env          []string      // NAME=value that this plugin may see besides the usual
 	StartTimeout time.Duration // until it has described itself; default 10 s
 	StopTimeout  time.Duration // until it is killed; default 3 s
+	LogLevel     hclog.Level   // of what reaches Logger, which the plugin is told; default: Logger's, or Info
 	Stderr       io.Writer     // takes a copy of what it writes to standard error, without secrets
 	TraceDir     string        // gets a file with every call, without secrets; default: none
 	Reattach     string        // file of a plugin that runs already, instead of starting one: see Attachment
@@ -42,6 +43,9 @@ type Options struct {
 func (o *Options) defaults() {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
+	}
+	if o.LogLevel == hclog.NoLevel {
+		o.LogLevel = cmp.Or(o.Logger.GetLevel(), hclog.Info)
 	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = 10 * time.Second

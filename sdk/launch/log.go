@@ -17,6 +17,7 @@ const (
 	lineLimit = 32 << 10 // of a line, the rest is dropped
 	tailLimit = 64       // lines kept for the error that follows
 	rateLimit = 500      // lines per second that reach the host's log
+	holdLimit = 1000     // lines kept back while a key is on its way
 )
 
 // A log takes what a plugin writes, line by line. Neither the length nor the
@@ -24,17 +25,26 @@ const (
 // with a secret.
 type log struct {
 	logger hclog.Logger
+	level  hclog.Level // of the lines that reach logger
 	copy   io.Writer
 
 	mu      sync.Mutex
 	secrets redactor
+	holds   int    // calls that will bring a secret
+	held    []line // until then
 	tail    []string
 	second  time.Time // that lines are counted in
 	lines   int
 }
 
 func newLog(path string, o *Options) *log {
-	return &log{logger: o.Logger.Named(filepath.Base(path)), copy: o.Stderr}
+	return &log{logger: o.Logger.Named(filepath.Base(path)), level: o.LogLevel, copy: o.Stderr}
+}
+
+// A line is what a plugin wrote, but for what did not fit.
+type line struct {
+	text    string
+	dropped int
 }
 
 // read takes lines until there are no more.
@@ -63,14 +73,55 @@ func readLine(r *bufio.Reader) (line []byte, dropped int, err error) {
 	return []byte(strings.TrimRight(string(line), "\r\n")), dropped, err
 }
 
-func (l *log) add(line string, dropped int) {
+func (l *log) add(text string, dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.holds > 0 && len(l.held) < holdLimit {
+		l.held = append(l.held, line{text, dropped})
+		return
+	}
+	l.release() // in order, if there are too many
+	l.show(text, dropped)
+}
+
+// hold keeps lines back until the function it returns is called: the plugin may
+// write what the host will only then know to be a secret.
+func (l *log) hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holds++
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.holds--; l.holds == 0 {
+			l.release()
+		}
+	})
+}
+
+// flush shows what was kept back: no call will bring a secret any more.
+func (l *log) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.release()
+}
+
+// release is called with mu held.
+func (l *log) release() {
+	held := l.held
+	l.held = nil
+	for _, h := range held {
+		l.show(h.text, h.dropped)
+	}
+}
+
+// show is called with mu held.
+func (l *log) show(line string, dropped int) {
 	if dropped > 0 { // the cut may go through a secret
-		line = l.secrets.hide(line, l.secrets.longest)
+		line = l.secrets.cut(line)
 		line += fmt.Sprintf(" [%d bytes dropped]", dropped)
 	} else {
-		line = l.secrets.hide(line, 0)
+		line = l.secrets.hide(line)
 	}
 	l.tail = append(l.tail, line)
 	if len(l.tail) > tailLimit {
@@ -79,10 +130,36 @@ func (l *log) add(line string, dropped int) {
 	if l.copy != nil {
 		_, _ = fmt.Fprintln(l.copy, line)
 	}
-	if l.admit() {
-		level, text, args := parse(line)
-		l.logger.Log(level, text, args...)
+	if !l.admit() {
+		return
 	}
+	level, text, args := parse(line)
+	if level < l.level {
+		return
+	}
+	for i := range args { // what was written in escapes that the redactor does not know
+		args[i] = l.plain(args[i])
+	}
+	l.logger.Log(level, l.secrets.hide(text), args...)
+}
+
+// plain returns a value of a line's JSON without secrets.
+func (l *log) plain(v any) any {
+	switch v := v.(type) {
+	case string:
+		return l.secrets.hide(v)
+	case map[string]any:
+		safe := map[string]any{}
+		for k, e := range v {
+			safe[l.secrets.hide(k)] = l.plain(e)
+		}
+		return safe
+	case []any:
+		for i := range v {
+			v[i] = l.plain(v[i])
+		}
+	}
+	return v
 }
 
 // admit counts the lines of a second, and says how many it left out.
@@ -111,11 +188,25 @@ func (l *log) hide(value string) {
 	l.secrets.add(value)
 }
 
+// hideKey makes sure of it for a key, for a while.
+func (l *log) hideKey(key []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets.addKey(key)
+}
+
+// reveal undoes hide, for what has turned out to be no secret.
+func (l *log) reveal(value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets.remove(value)
+}
+
 // safe returns text without secrets.
 func (l *log) safe(text string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.secrets.hide(text, 0)
+	return l.secrets.hide(text)
 }
 
 // writer takes pieces of lines, as go-plugin delivers what a plugin in another

@@ -159,14 +159,63 @@ func TestRedactor(t *testing.T) {
 		{"a b/c", "https://h?t=a+b%2Fc", "https://h?t=[secret]"},
 		{"a b/c", "https://h/a%20b%2Fc", "https://h/[secret]"},
 		{"line one\nline two\n", "saw line two", "saw [secret]"},
+		{"a<b>&c", `{"k":"a\u003cb\u003e\u0026c"}`, `{"k":"[secret]"}`},
+		{"schlüssel🔑", `"schl\u00fcssel\ud83d\udd11"`, `"[secret]"`},
+		{"bell\a", `"bell\a"`, `"[secret]"`},
+		{"canary bird", "63616e6172792062697264 Y2FuYXJ5IGJpcmQ=", "[secret] [secret]="},
 		{"", "nothing", "nothing"},
 	} {
 		var r redactor
 		r.add("zz")
 		r.add(c.secret)
-		if got := r.hide(c.text, 0); got != c.want {
+		if got := r.hide(c.text); got != c.want {
 			t.Errorf("%q in %q: got %q, want %q", c.secret, c.text, got, c.want)
 		}
+	}
+}
+
+func TestRedactorForgetsOldKeys(t *testing.T) {
+	var r redactor
+	key := func(i int) []byte { return fmt.Appendf(nil, "key material %d", i) }
+	for i := range recentLimit + 1 {
+		r.addKey(key(i))
+		r.addKey(key(i))
+	}
+	if got := r.hide(fmt.Sprint(key(1))); got != "[[secret]]" {
+		t.Errorf("a recent key is shown as %s", got)
+	}
+	if len(r.recent) != recentLimit {
+		t.Errorf("%d keys are remembered, want %d", len(r.recent), recentLimit)
+	}
+	r.add("for a while")
+	r.remove("for a while")
+	if got := r.hide("for a while"); got != "for a while" {
+		t.Errorf("what is no secret is shown as %q", got)
+	}
+}
+
+// What a plugin writes while it sends a key may be that key.
+func TestLinesAreKeptBackUntilTheKeyIsKnown(t *testing.T) {
+	l := newLog("p", &Options{Logger: hclog.NewNullLogger()})
+	one, two := l.hold(), l.hold()
+	l.add("the key is canary-canary", 0)
+	one()
+	one()
+	if got := l.last(); len(got) != 0 {
+		t.Errorf("shown too early: %q", got)
+	}
+	l.hideKey([]byte("canary-canary"))
+	two()
+	l.add("next", 0)
+	if got := l.last(); !slices.Equal(got, []string{"the key is [secret]", "next"}) {
+		t.Errorf("got %q", got)
+	}
+	defer l.hold()()
+	for i := range holdLimit + 1 {
+		l.add(fmt.Sprint(i), 0)
+	}
+	if got := l.last(); got[len(got)-1] != fmt.Sprint(holdLimit) {
+		t.Errorf("the last of too many lines is %q", got[len(got)-1])
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/brock-backup/brock/sdk"
@@ -84,14 +82,7 @@ func (i instance) Close() error {
 
 // encode reveals the secrets among the settings, to the plugin alone.
 func (p *Process) encode(settings map[string]any) ([]byte, error) {
-	for _, s := range p.description.Settings {
-		if text, ok := settings[s.Name].(string); ok && s.Secret {
-			p.runner.log.hide(text)
-		}
-	}
-	if uri, ok := settings["uri"].(string); ok {
-		p.hidePassword(uri)
-	}
+	p.runner.log.hideSettings(p.description.Settings, settings)
 	plain := map[string]any{}
 	for name, v := range settings {
 		var err error
@@ -104,20 +95,6 @@ func (p *Process) encode(settings map[string]any) ([]byte, error) {
 		return nil, fmt.Errorf("settings: %w: %w", err, sdk.ErrInvalid)
 	}
 	return data, nil
-}
-
-// hidePassword makes a secret of a location's password, as it stands and as it
-// is meant.
-func (p *Process) hidePassword(uri string) {
-	u, err := url.Parse(uri)
-	if err != nil || u.User == nil {
-		return
-	}
-	if password, ok := u.User.Password(); ok {
-		p.runner.log.hide(password)
-		_, escaped, _ := strings.Cut(u.User.String(), ":")
-		p.runner.log.hide(escaped)
-	}
 }
 
 func (p *Process) reveal(v any) (any, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +17,6 @@ import (
 
 	gorunner "github.com/hashicorp/go-plugin/runner"
 
-	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 )
 
@@ -29,7 +29,8 @@ const patience = time.Second
 // process is a second runner.
 type runner struct {
 	cmd     *exec.Cmd
-	env     []string // besides go-plugin's own
+	env     []string // that every plugin sees
+	given   []string // that only this one sees
 	dir     string   // holds the socket; nobody else may enter
 	lock    *os.File // of dir; nil if there are no locks
 	log     *log
@@ -61,7 +62,8 @@ func newRunner(path string, o *Options) (*runner, error) {
 	}
 	r := &runner{
 		cmd:     exec.Command(path), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
-		env:     append(allowed(os.Environ()), o.Env...),
+		env:     append(allowed(os.Environ()), handshake.LogLevelEnv+"="+o.LogLevel.String()),
+		given:   o.Env,
 		dir:     dir,
 		lock:    lock,
 		log:     newLog(path, o),
@@ -69,13 +71,14 @@ func newRunner(path string, o *Options) (*runner, error) {
 		drained: make(chan struct{}),
 		greeted: make(chan struct{}),
 	}
+	r.log.hideEnv(r.env, r.given)
 	r.stdout, r.greet = io.Pipe()
 	return r, nil
 }
 
 // prepare takes over the variables by which go-plugin speaks to the plugin.
 func (r *runner) prepare(env []string) {
-	r.cmd.Env = append(r.env, env...)
+	r.cmd.Env = slices.Concat(r.env, r.given, env)
 	r.cmd.Env = append(r.cmd.Env,
 		handshake.SocketDirEnv+"="+r.dir,
 		handshake.LivenessEnv+"="+strconv.Itoa(livenessFD))
@@ -115,6 +118,7 @@ func (r *runner) run(started chan<- error, outputs ...*os.File) {
 	err := r.cmd.Start()
 	if err == nil {
 		r.pid = r.cmd.Process.Pid
+		noCores(r.pid)
 	}
 	started <- err
 	if err != nil {
@@ -140,7 +144,7 @@ func (r *runner) read(stdout, stderr *os.File) {
 	b := bufio.NewReaderSize(stdout, lineLimit)
 	line, _, err := readLine(b)
 	if err == nil {
-		r.greeting = checkGreeting(string(line))
+		r.greeting = checkGreeting(r.log.safe(string(line)))
 	}
 	close(r.greeted)
 	if err == nil && r.greeting == nil {
@@ -149,6 +153,7 @@ func (r *runner) read(stdout, stderr *os.File) {
 	_ = r.greet.Close()
 	r.log.read(b) // the plugin must not block, and the host may want to know
 	<-done
+	r.log.flush()
 }
 
 // Wait implements gorunner.Runner.
@@ -211,17 +216,6 @@ func (r *runner) cleanUp() {
 	_ = os.RemoveAll(r.dir)
 	if r.lock != nil {
 		_ = r.lock.Close()
-	}
-}
-
-// hideEnv hides the value of every variable that gives a secret setting.
-func (r *runner) hideEnv(settings []sdk.Setting) {
-	for _, s := range settings {
-		for _, v := range r.env {
-			if name, value, _ := strings.Cut(v, "="); s.Secret && name == s.Env {
-				r.log.hide(value)
-			}
-		}
 	}
 }
 

@@ -27,6 +27,10 @@ const Service = "brock"
 // host has gone: the host holds the other end, and never writes.
 const LivenessEnv = "BROCK_PLUGIN_LIVENESS"
 
+// LogLevelEnv names the level below which the host drops what a plugin logs, so
+// that the plugin need not write it.
+const LogLevelEnv = "BROCK_PLUGIN_LOG_LEVEL"
+
 // SocketDirEnv names the directory in which the plugin makes its socket.
 const SocketDirEnv = plugin.EnvUnixSocketDir
 

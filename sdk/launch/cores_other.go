@@ -1,0 +1,6 @@
+//go:build !linux
+
+package launch
+
+// noCores can do nothing here: the SDK does it, in the plugin itself.
+func noCores(int) {}
