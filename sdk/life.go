@@ -27,7 +27,7 @@ type life struct {
 
 func watch(s *server, closeAll func() error) *life {
 	l := &life{server: s, close: closeAll}
-	if pipe := liveness(); pipe != nil {
+	if pipe := inherited(handshake.LivenessEnv); pipe != nil {
 		go func() {
 			_, _ = pipe.Read(make([]byte, 1))
 			l.die()
@@ -42,20 +42,21 @@ func watch(s *server, closeAll func() error) *life {
 	return l
 }
 
-// liveness returns the plugin's end of the liveness pipe, and keeps it from the
-// processes that the plugin starts.
-func liveness() *os.File {
-	fd, err := strconv.Atoi(os.Getenv(handshake.LivenessEnv))
+// inherited returns the file that the host gave the plugin under the number in a
+// variable, and keeps both from the processes that the plugin starts.
+func inherited(env string) *os.File {
+	fd, err := strconv.Atoi(os.Getenv(env))
 	if err != nil {
 		return nil
 	}
-	_ = os.Unsetenv(handshake.LivenessEnv)
+	_ = os.Unsetenv(env)
 	closeOnExec(fd)
-	return os.NewFile(uintptr(fd), "liveness")
+	return os.NewFile(uintptr(fd), env)
 }
 
 // end is for a plugin whose host is done with it.
 func (l *life) end() {
+	go l.server.stop() // go-plugin has stopped one of its two
 	l.finish()
 	if l.dying.Load() {
 		select {} // die ends the process, with its group

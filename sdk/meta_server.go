@@ -18,13 +18,16 @@ type meta struct {
 
 	description Description
 	open        func(ctx context.Context, settings []byte) (any, error)
+	bulk        bool // whether the host can do without TLS for the bytes of objects
 
 	mu        sync.RWMutex
 	instances map[string]any // nil while it is being opened
 }
 
 func (m *meta) Describe(context.Context, *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
-	return m.description.proto(), nil
+	res := m.description.proto()
+	res.BulkSocket = m.bulk
+	return res, nil
 }
 
 func (m *meta) Open(ctx context.Context, req *pluginpb.OpenRequest) (*pluginpb.OpenResponse, error) {

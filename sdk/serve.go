@@ -98,8 +98,12 @@ func (m *meta) serve(register func(*grpc.Server)) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
 		Plugins:         plugin.PluginSet{handshake.Service: &service{register: all}},
-		GRPCServer:      s.start,
-		Logger:          newLogger("warn", true),
+		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
+			g := s.start(opts)
+			m.bulk = s.startBulk(all)
+			return g
+		},
+		Logger: newLogger("warn", true),
 	})
 	life.end()
 }

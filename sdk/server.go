@@ -16,26 +16,32 @@ import (
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 )
 
-// A server is the gRPC server of a plugin. Errors become statuses here, and
-// panics become errors.
+// A server is the gRPC server of a plugin, or two that serve the same. Errors
+// become statuses here, and panics become errors.
 type server struct {
 	grpc  atomic.Pointer[grpc.Server]
-	calls sync.RWMutex // read by each that is under way
+	bulk  atomic.Pointer[grpc.Server] // nil if the plugin has inherited no socket
+	calls sync.RWMutex                // read by each that is under way
 	stdio func()
 }
 
 func (s *server) start(opts []grpc.ServerOption) *grpc.Server {
 	s.stdio = keepStdio()
-	opts = append(opts, handshake.ServerOptions()...)
-	opts = append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))
-	s.grpc.Store(grpc.NewServer(opts...))
+	s.grpc.Store(grpc.NewServer(s.options(opts)...))
 	return s.grpc.Load()
+}
+
+func (s *server) options(opts []grpc.ServerOption) []grpc.ServerOption {
+	opts = append(opts, handshake.ServerOptions()...)
+	return append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))
 }
 
 // stop cancels the calls under way.
 func (s *server) stop() {
-	if g := s.grpc.Load(); g != nil {
-		g.Stop()
+	for _, p := range []*atomic.Pointer[grpc.Server]{&s.bulk, &s.grpc} {
+		if g := p.Load(); g != nil {
+			g.Stop()
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func (p *Process) describe(ctx context.Context) error {
 	p.description = description(res)
 	p.puts = newTurnstile(p.description.Limits.ConcurrentPuts)
 	p.runner.log.settle(p.runner.env, p.runner.given, p.description.Settings)
-	return nil
+	return p.connectBulk(res.GetBulkSocket())
 }
 
 func description(res *pluginpb.DescribeResponse) sdk.Description {

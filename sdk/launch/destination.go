@@ -36,7 +36,7 @@ func (d *destination) list(ctx context.Context, prefix string, yield func(sdk.Ob
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := d.svc.List(ctx, &pluginpb.ListRequest{Instance: d.id, Prefix: prefix})
+	stream, err := d.streams().List(ctx, &pluginpb.ListRequest{Instance: d.id, Prefix: prefix})
 	if err != nil {
 		return d.p.fail(ctx, err)
 	}

@@ -36,6 +36,7 @@ type Options struct {
 	StopTimeout  time.Duration // until it is killed; default 3 s
 	LogLevel     hclog.Level   // of what reaches Logger, which the plugin is told; default: Logger's, or Info
 	Stderr       io.Writer     // takes a copy of what it writes to standard error, without secrets
+	NoBulk       bool          // whether all bytes take the one connection with TLS, as on Windows
 	TraceDir     string        // gets a file with every call, without secrets; default: none
 	Reattach     string        // file of a plugin that runs already, instead of starting one: see Attachment
 }
@@ -62,6 +63,7 @@ type Process struct {
 	client      *plugin.Client
 	runner      *runner
 	conn        *grpc.ClientConn
+	bulk        *bulk // nil if the plugin does not serve it
 	description sdk.Description
 	trace       *tracer
 	puts        turnstile // as narrow as the plugin's limits
@@ -168,6 +170,7 @@ func (p *Process) end() error {
 	case <-killed:
 	case <-time.After(patience):
 	}
+	p.bulk.close()
 	p.runner.cleanUp()
 	return errors.Join(err, p.trace.finish())
 }

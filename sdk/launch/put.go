@@ -39,7 +39,7 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	open.PutId = rand.Text()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a Put that fails half-way must not be committed
-	stream, err := d.svc.Put(ctx)
+	stream, err := d.streams().Put(ctx)
 	if err != nil {
 		return "", d.p.fail(ctx, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -47,6 +48,9 @@ type runner struct {
 	drained  chan struct{} // closed when all it wrote has been read
 	waitErr  error         // valid once exited
 
+	noBulk bool
+	bulk   net.Conn // over which it may serve the bytes of objects; nil if there is none
+
 	stdout   *io.PipeReader // the plugin's greeting, and nothing else
 	greet    *io.PipeWriter
 	greeting error // why it was refused; valid once greeted
@@ -64,6 +68,7 @@ func newRunner(path string, o *Options) (*runner, error) {
 		cmd:     exec.Command(path), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
 		env:     append(allowed(os.Environ()), handshake.LogLevelEnv+"="+o.LogLevel.String()),
 		given:   o.Env,
+		noBulk:  o.NoBulk,
 		dir:     dir,
 		lock:    lock,
 		log:     newLog(path, o),
@@ -100,6 +105,12 @@ func (r *runner) Start(context.Context) error {
 	stdout, stderr := ours[0], ours[1]
 	r.cmd.Stdout, r.cmd.Stderr, r.liveness = theirs[0], theirs[1], ours[2]
 	isolate(r.cmd, theirs[2])
+	socket, err := r.shareSocket()
+	if err != nil {
+		closeAll(ours)
+		return err
+	}
+	defer socket.Close()
 	started := make(chan error)
 	go r.run(started, stdout, stderr)
 	if r.execErr = <-started; r.execErr != nil {
@@ -211,6 +222,9 @@ func (r *runner) cleanUp() {
 	}
 	if r.liveness != nil {
 		_ = r.liveness.Close()
+	}
+	if r.bulk != nil {
+		_ = r.bulk.Close()
 	}
 	_ = r.stdout.Close()
 	_ = os.RemoveAll(r.dir)

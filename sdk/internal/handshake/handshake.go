@@ -31,6 +31,10 @@ const LivenessEnv = "BROCK_PLUGIN_LIVENESS"
 // that the plugin need not write it.
 const LogLevelEnv = "BROCK_PLUGIN_LOG_LEVEL"
 
+// BulkEnv names the file descriptor of a connected socket, over which a plugin
+// may serve the bytes of objects without TLS.
+const BulkEnv = "BROCK_PLUGIN_BULK"
+
 // SocketDirEnv names the directory in which the plugin makes its socket.
 const SocketDirEnv = plugin.EnvUnixSocketDir
 

@@ -1,0 +1,33 @@
+//go:build unix
+
+package launch
+
+import (
+	"net"
+	"os"
+	"syscall"
+)
+
+// socketPair makes two connected sockets. No process inherits either, unless it
+// is given to it.
+func socketPair() (ours net.Conn, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "bulk")
+	theirs = os.NewFile(uintptr(fds[1]), "bulk")
+	ours, err = net.FileConn(f)
+	_ = f.Close() // ours has a descriptor of its own
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
