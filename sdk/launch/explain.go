@@ -17,7 +17,7 @@ import (
 // explain says why a plugin did not start, which err, from go-plugin, does not.
 func (r *runner) explain(err error, late bool) error {
 	if r.execErr != nil {
-		return explainExec(r.cmd.Path, r.execErr)
+		return explainExec(r.path, r.execErr)
 	}
 	greeted := closedWithin(r.greeted, 0)
 	if greeted && r.greeting != nil {

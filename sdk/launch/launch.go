@@ -12,6 +12,7 @@ package launch
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -39,9 +40,20 @@ type Options struct {
 	NoBulk       bool          // whether all bytes take the one connection with TLS, as on Windows
 	TraceDir     string        // gets a file with every call, without secrets; default: none
 	Reattach     string        // file of a plugin that runs already, instead of starting one: see Attachment
+
+	// Digest, if not zero, pins the plugin: its file must have this SHA-256,
+	// else the start is a ChangedError, and exactly the bytes that had it are
+	// executed, whatever becomes of the file. They are in sealed memory on Linux;
+	// elsewhere in a directory that only this user may enter.
+	Digest [sha256.Size]byte
+
+	execute imager // newImage, except in tests
 }
 
 func (o *Options) defaults() {
+	if o.execute == nil {
+		o.execute = newImage
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}

@@ -93,6 +93,13 @@ func TestRunDirsOfKilledHostsAreCollected(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tmp, "brock-run-dead", "plugin12345"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for _, imager := range []imager{newImage, func(path string, data []byte, _ int) (image, error) { return copyImage(path+"-copy", data) }} {
+		img, err := imager(filepath.Join(tmp, "brock-run-dead", "brock-destination-x"), []byte("x"), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img.file.Close()
+	}
 	for _, dir := range runDirs(t) {
 		if err := os.Chtimes(dir, old, old); err != nil {
 			t.Fatal(err)

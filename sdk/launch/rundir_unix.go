@@ -36,8 +36,8 @@ func ours(info fs.FileInfo) bool {
 
 // collectRunDirs removes what hosts left that were killed before their plugins
 // could: directories that nobody has locked, and that hold nothing but sockets,
-// empty directories and the empty files that go-plugin reserves a socket's name
-// with.
+// empty directories, the empty files that go-plugin reserves a socket's name
+// with, and what was executed of a pinned plugin.
 func collectRunDirs() {
 	entries, _ := os.ReadDir(os.TempDir())
 	for _, e := range entries {
@@ -52,7 +52,7 @@ func collectRunDirs() {
 		}
 		inside, _ := os.ReadDir(dir)
 		for _, e := range inside {
-			if e.IsDir() || e.Type() == fs.ModeSocket || reservation(e) {
+			if e.IsDir() || e.Type() == fs.ModeSocket || e.Type() == fs.ModeSymlink || reservation(e) || isImage(e) {
 				_ = os.Remove(filepath.Join(dir, e.Name()))
 			}
 		}
@@ -66,4 +66,10 @@ func collectRunDirs() {
 func reservation(e fs.DirEntry) bool {
 	info, err := e.Info()
 	return err == nil && info.Mode().IsRegular() && info.Size() == 0 && strings.HasPrefix(e.Name(), "plugin")
+}
+
+// isImage reports whether a file is as copyImage makes it.
+func isImage(e fs.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && info.Mode() == imageMode
 }

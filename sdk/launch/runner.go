@@ -3,6 +3,7 @@ package launch
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -30,10 +31,14 @@ const patience = time.Second
 // process is a second runner.
 type runner struct {
 	cmd     *exec.Cmd
-	env     []string // that every plugin sees
-	given   []string // that only this one sees
-	dir     string   // holds the socket; nobody else may enter
-	lock    *os.File // of dir; nil if there are no locks
+	path    string            // of the plugin's file, whatever is executed of it
+	digest  [sha256.Size]byte // that it must have; any if zero
+	execute imager            // makes of its bytes what is executed
+	image   *os.File          // inherited by the plugin: what it executes; nil if that has a path
+	env     []string          // that every plugin sees
+	given   []string          // that only this one sees
+	dir     string            // holds the socket; nobody else may enter
+	lock    *os.File          // of dir; nil if there are no locks
 	log     *log
 	execErr error
 
@@ -66,6 +71,9 @@ func newRunner(path string, o *Options) (*runner, error) {
 	}
 	r := &runner{
 		cmd:     exec.Command(path), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
+		path:    path,
+		digest:  o.Digest,
+		execute: o.execute,
 		env:     append(allowed(os.Environ()), handshake.LogLevelEnv+"="+o.LogLevel.String()),
 		given:   o.Env,
 		noBulk:  o.NoBulk,
@@ -111,9 +119,17 @@ func (r *runner) Start(context.Context) error {
 		return err
 	}
 	defer socket.Close()
+	if r.execErr = r.pin(); r.execErr != nil {
+		closeAll(ours)
+		return r.execErr
+	}
 	started := make(chan error)
 	go r.run(started, stdout, stderr)
-	if r.execErr = <-started; r.execErr != nil {
+	r.execErr = <-started
+	if r.image != nil {
+		_ = r.image.Close() // the plugin has its own
+	}
+	if r.execErr != nil {
 		closeAll(ours)
 		return r.execErr
 	}
@@ -240,7 +256,7 @@ func (r *runner) Stdout() io.ReadCloser { return r.stdout }
 func (r *runner) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Name implements gorunner.Runner.
-func (r *runner) Name() string { return r.cmd.Path }
+func (r *runner) Name() string { return r.path }
 
 // ID implements gorunner.Runner.
 func (r *runner) ID() string {
