@@ -26,6 +26,8 @@ type app struct {
 	memory     string
 	pluginDirs []string
 	pluginEnv  []string
+	reattach   []string
+	trace      string
 
 	ran     bool // a command was chosen and its flags were understood
 	logger  hclog.Logger
@@ -73,6 +75,8 @@ Names of flags may be written with dashes or with underscores.`,
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what is going on")
 	f.StringArrayVar(&a.pluginEnv, "plugin-env", nil, "let plugins see the environment variable `NAME` (repeatable)")
 	f.StringArrayVar(&a.pluginDirs, "plugin-dir", nil, "look for plugins in `DIR` first (repeatable)")
+	f.StringArrayVar(&a.reattach, "plugin-reattach", nil, "use the plugin that runs already, as `NAME=FILE`: see its argument debug (repeatable)")
+	f.StringVar(&a.trace, "plugin-trace", "", "record every call to a plugin in `DIR`, without secrets")
 	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
 
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.start() }
@@ -86,6 +90,10 @@ func (a *app) start() error {
 	if err != nil || memory > 1<<50 {
 		return usageError("a size is a number with a unit, such as 512MiB", "--memory %s is not a size", a.memory)
 	}
+	attached, err := nameFiles(a.reattach)
+	if err != nil {
+		return err
+	}
 	a.ran = true
 	a.screen.json = a.json
 	level := hclog.Warn
@@ -95,9 +103,28 @@ func (a *app) start() error {
 	a.logger = hclog.New(&hclog.LoggerOptions{
 		Name: "brock", Level: level, Output: a.screen, JSONFormat: a.json, DisableTime: !a.verbose,
 	})
-	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), plugindir.Options{Logger: a.logger, Env: permitted(a.pluginEnv)})
+	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), plugindir.Options{
+		Logger: a.logger, Env: permitted(a.pluginEnv),
+		LogDir: plugindir.LogDir(), TraceDir: a.trace, Attached: attached,
+	})
 	a.engine = &host.Engine{Logger: a.logger, Progress: a.screen.progress, Memory: int64(memory), Version: "brock " + versionString()}
 	return nil
+}
+
+// nameFiles returns the files of plugins that run already, by name.
+func nameFiles(words []string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, word := range words {
+		name, file, ok := strings.Cut(word, "=")
+		if !ok || name == "" || file == "" {
+			return nil, usageError("a plugin that is started with the argument debug prints it", "--plugin-reattach %s is not NAME=FILE", word)
+		}
+		if files[name] != "" {
+			return nil, usageError("keep one of them", "--plugin-reattach names %s twice", name)
+		}
+		files[name] = file
+	}
+	return files, nil
 }
 
 // permitted returns those of the environment variables that are set, as NAME=value.

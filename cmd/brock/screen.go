@@ -90,6 +90,22 @@ func (s *screen) progress(p host.Progress) {
 	}
 }
 
+// status shows on a terminal what is going on, where no progress is counted.
+func (s *screen) status(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	width, terminal := s.terminal()
+	if s.json || !terminal {
+		return
+	}
+	s.erase()
+	if width > 1 && len(text) >= width {
+		text = text[:width-1]
+	}
+	fmt.Fprint(s.w, text)
+	s.drawn = true
+}
+
 func (s *screen) event(p host.Progress) {
 	line, _ := json.Marshal(struct {
 		Event      string `json:"event"`
