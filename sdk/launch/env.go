@@ -14,6 +14,9 @@ var allowList = []string{
 	"SYSTEMROOT", "USERPROFILE", // Windows
 }
 
+// Environment returns the names of the host's variables that every plugin sees.
+func Environment() []string { return slices.Clone(allowList) }
+
 func allowed(environ []string) []string {
 	var env []string
 	for _, v := range environ {

@@ -1,0 +1,321 @@
+// Package doctor finds out, step by step, what is wrong with a destination.
+//
+// It does what a backup does, with a small object of its own under a name that
+// says so, and compares what comes of it with what package sdk promises. A step
+// whose ground another one has lost is skipped. Whatever is stored is removed
+// again, also when the examination is cut short.
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/brock-backup/brock/sdk"
+)
+
+// What came of a step.
+const (
+	OK      = "ok"
+	Failed  = "failed"
+	Skipped = "skipped"
+)
+
+// A Step is one thing that was tried.
+type Step struct {
+	Name   string `json:"step"`
+	Status string `json:"status"` // OK, Failed or Skipped
+	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"`   // what to do about it
+	Broken bool   `json:"broken,omitempty"` // the plugin breaks a promise: no setting will cure it
+
+	Seconds float64 `json:"seconds"`
+}
+
+// Prefix begins the names of all objects that are stored here.
+const Prefix = "brock-doctor-"
+
+// An exam is one examination.
+type exam struct {
+	ctx    context.Context //nolint:containedctx // of one examination
+	d      sdk.Destination
+	prefix string // of the objects of this examination
+	name   string // of the one object
+	data   []byte
+	wrote  bool // something may be there to be removed
+	stored bool // the object is there
+}
+
+// Examine tries a destination out. Its steps come as they are done.
+func Examine(ctx context.Context, d sdk.Destination) iter.Seq[Step] {
+	return func(yield func(Step) bool) {
+		e := &exam{ctx: ctx, d: d, prefix: Prefix + strings.ToLower(rand.Text()) + "/", data: make([]byte, 100_000)}
+		e.name = e.prefix + "object"
+		_, _ = rand.Read(e.data) // it never fails
+		wanted := e.steps(yield)
+		if err := e.cleanUp(); err != nil && wanted {
+			s := Result("clean up", err)
+			s.Detail = "objects whose names begin with " + e.prefix + " may be left behind: " + s.Detail
+			yield(s)
+		}
+	}
+}
+
+// steps goes through all steps, as long as they are wanted.
+func (e *exam) steps(yield func(Step) bool) bool {
+	reached := Result("reachable", e.reach())
+	if !yield(reached) {
+		return false
+	}
+	for _, s := range []struct {
+		name   string
+		stored bool // needs the object
+		run    func() error
+	}{
+		{"list", false, e.listEmpty},
+		{"put", false, e.put},
+		{"get", true, e.get},
+		{"get from an offset", true, e.getRange},
+		{"listed once stored", true, e.listed},
+		{"create only", true, e.createOnly},
+		{"replace", false, e.replace},
+		{"delete", true, e.remove},
+		{"absent afterwards", true, e.absent},
+		{"clock", false, e.clock},
+	} {
+		began := time.Now()
+		err := error(skipped("nothing could be stored"))
+		switch {
+		case reached.Status != OK: // a misspelt place must not come into being
+			err = skipped("the place cannot be reached")
+		case e.stored || !s.stored:
+			err = s.run()
+		}
+		r := Result(s.name, err)
+		r.Seconds = time.Since(began).Seconds()
+		if !yield(r) || e.ctx.Err() != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// broken is an error that no setting cures.
+type broken struct{ error }
+
+func brokenf(format string, args ...any) error { return broken{fmt.Errorf(format, args...)} }
+
+// skipped is the reason why something was not tried.
+type skipped string
+
+func (s skipped) Error() string { return string(s) }
+
+// Result is the step of that name, which ended with err.
+func Result(name string, err error) Step {
+	s := Step{Name: name, Status: OK}
+	if err == nil {
+		return s
+	}
+	s.Status, s.Detail = Failed, err.Error()
+	switch {
+	case errors.As(err, new(skipped)):
+		s.Status = Skipped
+	case errors.As(err, new(broken)):
+		s.Broken = true
+		s.Hint = "the plugin breaks a promise that backups rely on: tell its author, and do not use it; brock plugin test shows more"
+	default:
+		s.Hint = Advice(err)
+	}
+	return s
+}
+
+// Advice is what a user can do about an error of a destination.
+func Advice(err error) string {
+	if hint := sdk.Hint(err); hint != "" {
+		return hint
+	}
+	for _, a := range []struct {
+		kind error
+		hint string
+	}{
+		{sdk.ErrPermission, "check the credentials, and what they may do; of files, the owner and the mode"},
+		{sdk.ErrNotExist, "check the location's spelling, and make the directory or bucket"},
+		{sdk.ErrNoSpace, "free some space, or raise the quota"},
+		{sdk.ErrUnavailable, "check the network, the address and the proxy; it may pass by itself"},
+		{sdk.ErrInvalid, "check the settings: brock plugin info shows what each means"},
+		{context.DeadlineExceeded, "it took too long: check the network, the address and the proxy"},
+	} {
+		if errors.Is(err, a.kind) {
+			return a.hint
+		}
+	}
+	return "brock plugin logs shows what the plugin said; --plugin-trace records every call"
+}
+
+func (e *exam) reach() error {
+	if p, ok := e.d.(sdk.Prober); ok {
+		return p.Probe(e.ctx)
+	}
+	for _, err := range e.d.List(e.ctx, "") {
+		return err // the first object is proof enough
+	}
+	return nil
+}
+
+// listEmpty lists what cannot be there.
+func (e *exam) listEmpty() error {
+	names, err := e.list()
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return brokenf("prefix %s is new, but lists %d objects", e.prefix, len(names))
+	}
+	return nil
+}
+
+func (e *exam) list() (names []string, err error) {
+	for o, err := range e.d.List(e.ctx, e.prefix) {
+		if err != nil {
+			return nil, err
+		}
+		if o.Name == e.name && o.Size != int64(len(e.data)) {
+			return nil, brokenf("%s is listed with %d bytes, want %d", o.Name, o.Size, len(e.data))
+		}
+		names = append(names, o.Name)
+	}
+	return names, nil
+}
+
+func (e *exam) put() error {
+	e.wrote = true
+	err := e.d.Put(e.ctx, e.name, bytes.NewReader(e.data))
+	e.stored = err == nil
+	return err
+}
+
+func (e *exam) get() error { return e.read(0, e.data) }
+
+func (e *exam) getRange() error { return e.read(54_321, e.data[54_321:]) }
+
+// read wants data from an offset on.
+func (e *exam) read(offset int64, want []byte) error {
+	r, err := e.d.Get(e.ctx, e.name, offset)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	got, err := io.ReadAll(io.LimitReader(r, int64(len(e.data))+1))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return brokenf("what was read from offset %d on, %d bytes, is not what was stored, %d bytes", offset, len(got), len(want))
+	}
+	return nil
+}
+
+func (e *exam) listed() error {
+	names, err := e.list()
+	if err != nil {
+		return err
+	}
+	if len(names) != 1 || names[0] != e.name {
+		return brokenf("the list shows %q, want %s alone", names, e.name)
+	}
+	return nil
+}
+
+// createOnly stores again what is there already. Of two hosts that write one
+// backup, one would lose it.
+func (e *exam) createOnly() error {
+	err := e.d.Put(e.ctx, e.name, strings.NewReader("something else"))
+	if err == nil {
+		return brokenf("a second object of one name was accepted, and the first one is lost")
+	}
+	if !errors.Is(err, sdk.ErrExist) {
+		return brokenf("a second object of one name was refused, but not because the first one exists: %w", err)
+	}
+	if err := e.read(0, e.data); err != nil {
+		return brokenf("a second object of one name was refused, but the first one is not what it was: %w", err)
+	}
+	return nil
+}
+
+// replace changes an object of its own, once with a version that is no longer
+// true.
+func (e *exam) replace() error {
+	r, ok := e.d.(sdk.Replacer)
+	if !ok {
+		return skipped("the plugin cannot replace objects: Dgraph's own backups need that, Brock's do not")
+	}
+	e.wrote = true
+	name := e.prefix + "replaced"
+	first, err := r.Replace(e.ctx, name, strings.NewReader("first"), "")
+	if err != nil {
+		return err
+	}
+	now, err := r.Version(e.ctx, name)
+	if err != nil {
+		return err
+	}
+	if now != first {
+		return brokenf("the version of what was just stored is told as %q, and then as %q", first, now)
+	}
+	if _, err := r.Replace(e.ctx, name, strings.NewReader("second"), first); err != nil {
+		return err
+	}
+	_, err = r.Replace(e.ctx, name, strings.NewReader("third"), first)
+	if err == nil {
+		return brokenf("an object that somebody has changed was replaced nevertheless")
+	}
+	if !errors.Is(err, sdk.ErrConflict) {
+		return brokenf("an object that somebody has changed was not replaced, but not for that reason: %w", err)
+	}
+	return e.d.Delete(e.ctx, name)
+}
+
+func (e *exam) remove() error { return e.d.Delete(e.ctx, e.name) }
+
+func (e *exam) absent() error {
+	r, err := e.d.Get(e.ctx, e.name, 0)
+	if err == nil {
+		_ = r.Close()
+		return brokenf("%s was deleted, and can still be read", e.name)
+	}
+	if !errors.Is(err, sdk.ErrNotExist) {
+		return brokenf("%s was deleted, but that it is absent is told in other words: %w", e.name, err)
+	}
+	names, err := e.list()
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return brokenf("the list still shows %q", names)
+	}
+	return nil
+}
+
+func (e *exam) clock() error {
+	return skipped("this storage does not tell the time: compare the clocks yourself if credentials are refused for no reason")
+}
+
+// cleanUp removes what is left, for a while even after the caller has given up.
+func (e *exam) cleanUp() error {
+	if !e.wrote {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 20*time.Second)
+	defer cancel()
+	var errs []error
+	for _, name := range []string{e.name, e.prefix + "replaced"} {
+		errs = append(errs, e.d.Delete(ctx, name))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,276 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"testing"
+
+	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/sdktest"
+)
+
+// examine returns the steps in one line each, without their times.
+func examine(ctx context.Context, d sdk.Destination) (lines []string) {
+	for s := range Examine(ctx, d) {
+		line := s.Name + " " + s.Status
+		if s.Broken {
+			line += " broken"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func left(t *testing.T, d sdk.Destination) (names []string) {
+	t.Helper()
+	for o, err := range d.List(context.Background(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func TestHealthyDestination(t *testing.T) {
+	m := sdktest.NewMemory()
+	got := strings.Join(examine(t.Context(), m), "\n")
+	const want = `reachable ok
+list ok
+put ok
+get ok
+get from an offset ok
+listed once stored ok
+create only ok
+replace ok
+delete ok
+absent afterwards ok
+clock skipped`
+	if got != want {
+		t.Errorf("steps:\n%s\nwant:\n%s", got, want)
+	}
+	if names := left(t, m); len(names) != 0 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// A mutant breaks one promise.
+type mutant struct {
+	*sdktest.Memory
+	put    func(ctx context.Context, name string, r io.Reader) error
+	get    func(ctx context.Context, name string, offset int64) (io.ReadCloser, error)
+	list   func(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error]
+	delete func(ctx context.Context, name string) error
+	swap   func(ctx context.Context, name string, r io.Reader, version string) (string, error)
+}
+
+func (m *mutant) Put(ctx context.Context, name string, r io.Reader) error {
+	if m.put != nil {
+		return m.put(ctx, name, r)
+	}
+	return m.Memory.Put(ctx, name, r)
+}
+
+func (m *mutant) Get(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	if m.get != nil {
+		return m.get(ctx, name, offset)
+	}
+	return m.Memory.Get(ctx, name, offset)
+}
+
+func (m *mutant) List(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error] {
+	if m.list != nil {
+		return m.list(ctx, prefix)
+	}
+	return m.Memory.List(ctx, prefix)
+}
+
+func (m *mutant) Delete(ctx context.Context, name string) error {
+	if m.delete != nil {
+		return m.delete(ctx, name)
+	}
+	return m.Memory.Delete(ctx, name)
+}
+
+func (m *mutant) Replace(ctx context.Context, name string, r io.Reader, version string) (string, error) {
+	if m.swap != nil {
+		return m.swap(ctx, name, r, version)
+	}
+	return m.Memory.Replace(ctx, name, r, version)
+}
+
+func fails(err error) iter.Seq2[sdk.Object, error] {
+	return func(yield func(sdk.Object, error) bool) { yield(sdk.Object{}, err) }
+}
+
+func TestDestinationThatIsIll(t *testing.T) {
+	denied := fmt.Errorf("bucket: %w", sdk.ErrPermission)
+	for name, c := range map[string]struct {
+		breaks func(*mutant)
+		want   []string
+	}{
+		"forbidden": {
+			func(m *mutant) {
+				m.list = func(context.Context, string) iter.Seq2[sdk.Object, error] { return fails(denied) }
+			},
+			[]string{"reachable failed", "list skipped", "put skipped", "delete skipped"},
+		},
+		"read only": {
+			func(m *mutant) {
+				m.put = func(context.Context, string, io.Reader) error { return denied }
+				m.swap = func(context.Context, string, io.Reader, string) (string, error) { return "", denied }
+			},
+			[]string{"put failed", "get skipped", "create only skipped", "replace failed"},
+		},
+		"overwrites": {
+			func(m *mutant) {
+				m.put = func(ctx context.Context, name string, r io.Reader) error {
+					_ = m.Memory.Delete(ctx, name)
+					return m.Memory.Put(ctx, name, r)
+				}
+			},
+			[]string{"put ok", "create only failed broken"},
+		},
+		"refuses, but for another reason": {
+			func(m *mutant) {
+				m.put = func(ctx context.Context, name string, r io.Reader) error {
+					if err := m.Memory.Put(ctx, name, r); errors.Is(err, sdk.ErrExist) {
+						return errors.New("409")
+					}
+					return nil
+				}
+			},
+			[]string{"create only failed broken"},
+		},
+		"refuses after it has overwritten": {
+			func(m *mutant) {
+				m.put = func(ctx context.Context, name string, r io.Reader) error {
+					err := m.Memory.Put(ctx, name, r)
+					if errors.Is(err, sdk.ErrExist) {
+						_ = m.Memory.Delete(ctx, name)
+						_ = m.Memory.Put(ctx, name, strings.NewReader("x"))
+					}
+					return err
+				}
+			},
+			[]string{"create only failed broken"},
+		},
+		"ignores the offset": {
+			func(m *mutant) {
+				m.get = func(ctx context.Context, name string, _ int64) (io.ReadCloser, error) {
+					return m.Memory.Get(ctx, name, 0)
+				}
+			},
+			[]string{"get ok", "get from an offset failed broken"},
+		},
+		"loses the end": {
+			func(m *mutant) {
+				m.put = func(ctx context.Context, name string, r io.Reader) error {
+					data, err := io.ReadAll(r)
+					if err != nil {
+						return err
+					}
+					return m.Memory.Put(ctx, name, bytes.NewReader(data[:len(data)-1]))
+				}
+			},
+			[]string{"get failed broken", "listed once stored failed broken"},
+		},
+		"lists nothing": {
+			func(m *mutant) {
+				m.list = func(context.Context, string) iter.Seq2[sdk.Object, error] {
+					return func(func(sdk.Object, error) bool) {}
+				}
+			},
+			[]string{"reachable ok", "listed once stored failed broken"},
+		},
+		"replaces whatever the version": {
+			func(m *mutant) {
+				m.swap = func(ctx context.Context, name string, r io.Reader, _ string) (string, error) {
+					now, err := m.Memory.Version(ctx, name)
+					if err != nil {
+						return "", err
+					}
+					return m.Memory.Replace(ctx, name, r, now)
+				}
+			},
+			[]string{"replace failed broken"},
+		},
+		"deletes nothing": {
+			func(m *mutant) { m.delete = func(context.Context, string) error { return nil } },
+			[]string{"delete ok", "absent afterwards failed broken"},
+		},
+		"absent in other words": {
+			func(m *mutant) {
+				m.get = func(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+					r, err := m.Memory.Get(ctx, name, offset)
+					if err != nil {
+						return nil, errors.New("404")
+					}
+					return r, nil
+				}
+			},
+			[]string{"get ok", "absent afterwards failed broken"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &mutant{Memory: sdktest.NewMemory()}
+			c.breaks(m)
+			got := "\n" + strings.Join(examine(t.Context(), m), "\n") + "\n"
+			for _, want := range c.want {
+				if !strings.Contains(got, "\n"+want+"\n") {
+					t.Errorf("no %q in the steps:%s", want, got)
+				}
+			}
+			if names := left(t, m.Memory); len(names) != 0 && name != "deletes nothing" {
+				t.Errorf("left behind: %v", names)
+			}
+		})
+	}
+}
+
+// Whatever fails, and wherever the examination is cut short, nothing is left.
+func TestNothingIsLeftBehind(t *testing.T) {
+	for n := 1; ; n++ {
+		m := sdktest.NewMemory()
+		f := sdktest.NewFault(m)
+		f.FailAt(n, sdk.ErrUnavailable)
+		lines := examine(t.Context(), f)
+		if f.Count() < n {
+			if n < 10 {
+				t.Errorf("only %d moments at which it can fail", n)
+			}
+			break
+		}
+		failed := strings.Contains(strings.Join(lines, "\n"), Failed)
+		if names := left(t, m); len(names) != 0 && !failed {
+			t.Errorf("failure %d leaves %v and is not told:\n%s", n, names, strings.Join(lines, "\n"))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		m, steps := sdktest.NewMemory(), 0
+		for range Examine(ctx, m) {
+			if steps++; steps == n {
+				cancel()
+			}
+		}
+		cancel()
+		if names := left(t, m); len(names) != 0 {
+			t.Errorf("cut short after step %d, it leaves %v", n, names)
+		}
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	for _, kind := range []error{sdk.ErrPermission, sdk.ErrNotExist, sdk.ErrNoSpace, sdk.ErrUnavailable, sdk.ErrInvalid, errors.New("x")} {
+		if Advice(fmt.Errorf("x: %w", kind)) == "" {
+			t.Errorf("no advice for %v", kind)
+		}
+	}
+	if got := Advice(sdk.WithHint(sdk.ErrPermission, "ask Bob")); got != "ask Bob" {
+		t.Errorf("Advice = %q, want the plugin's own", got)
+	}
+}
