@@ -58,6 +58,7 @@ func (p *Process) connectBulk(served bool) error {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(b.dial),
 		grpc.WithIdleTimeout(0)) // there is no second socket to wake up with
+	options = append(options, p.dog.dialOptions()...)
 	conn, err := grpc.NewClient("passthrough:///bulk", append(options, p.trace.dialOptions("bulk")...)...)
 	if err != nil {
 		return fmt.Errorf("connection for objects: %w", err)

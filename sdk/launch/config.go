@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -35,7 +36,7 @@ func (p *Process) config() *plugin.ClientConfig {
 			p.runner.prepare(cmd.Env)
 			return p.runner, nil
 		},
-		GRPCDialOptions: append(handshake.DialOptions(), p.trace.dialOptions("control")...),
+		GRPCDialOptions: slices.Concat(handshake.DialOptions(), p.dog.dialOptions(), p.trace.dialOptions("control")),
 	}
 }
 

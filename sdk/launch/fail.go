@@ -8,7 +8,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/code"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 )
 
 // lost are the codes with which gRPC reports a broken connection.
@@ -31,8 +33,47 @@ func (p *Process) fail(ctx context.Context, err error) error {
 	if p.closed.Load() && !p.died.Load() {
 		return fmt.Errorf("plugin %s: %w", p.name, fs.ErrClosed)
 	}
-	if lost[remote.Code] && p.runner.gone(patience) {
+	if !lost[remote.Code] || p.answers() {
+		return fmt.Errorf("plugin %s: %w", p.name, remote)
+	}
+	if p.runner.gone(0) {
 		return fmt.Errorf("plugin %s: %w", p.name, p.runner.obituary("ended while it was in use"))
 	}
-	return fmt.Errorf("plugin %s: %w", p.name, remote)
+	return p.giveUp(remote)
+}
+
+// answers reports whether the process lives and can be reached. Where the answer
+// is no, the process has ended, or somebody has stopped it.
+func (p *Process) answers() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := pluginpb.NewMetaServiceClient(p.conn).Describe(ctx, &pluginpb.DescribeRequest{})
+		answered <- err
+	}()
+	select {
+	case <-p.runner.exited:
+		return false
+	case err := <-answered:
+		if err != nil && ctx.Err() == nil {
+			p.runner.gone(2 * patience) // it is on its way out
+		}
+		return err == nil
+	}
+}
+
+// giveUp kills a process that lives, but that nobody can reach. Its calls have
+// failed, or will.
+func (p *Process) giveUp(remote *code.Remote) error {
+	how := "stands still"
+	if p.runner.attached == 0 {
+		how = "does not answer any more, and is killed"
+		if !p.stuck.Swap(true) {
+			go p.runner.end()
+		}
+	}
+	return sdk.WithHint(
+		fmt.Errorf("plugin %s %s: %s%s", p.name, how, remote.Text, p.runner.words()),
+		"it hangs, or somebody has stopped it")
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Env          []string      // NAME=value that this plugin may see besides the usual
 	StartTimeout time.Duration // until it has described itself; default 10 s
 	StopTimeout  time.Duration // until it is killed; default 3 s
+	IdleTimeout  time.Duration // until a call fails in which nothing moves; default 5 min
 	LogLevel     hclog.Level   // of what reaches Logger, which the plugin is told; default: Logger's, or Info
 	Stderr       io.Writer     // takes a copy of what it writes to standard error, without secrets
 	NoBulk       bool          // whether all bytes take the one connection with TLS, as on Windows
@@ -66,6 +67,9 @@ func (o *Options) defaults() {
 	if o.StopTimeout <= 0 {
 		o.StopTimeout = 3 * time.Second
 	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = 5 * time.Minute
+	}
 }
 
 // A Process is a plugin that runs. Its methods may be called concurrently.
@@ -74,6 +78,7 @@ type Process struct {
 	options     Options
 	client      *plugin.Client
 	runner      *runner
+	dog         *watchdog
 	conn        *grpc.ClientConn
 	bulk        *bulk // nil if the plugin does not serve it
 	description sdk.Description
@@ -85,6 +90,7 @@ type Process struct {
 	open   map[string]bool // instances to close
 	closed atomic.Bool
 	died   atomic.Bool // by itself, before it was closed
+	stuck  atomic.Bool // it does not answer, and is being killed
 	stop   func() error
 }
 
@@ -96,6 +102,7 @@ func Start(ctx context.Context, path string, o Options) (*Process, error) {
 		return attach(ctx, path, o)
 	}
 	p := &Process{name: filepath.Base(path), options: o, open: map[string]bool{}}
+	p.dog = newWatchdog(p.name, o.IdleTimeout)
 	p.stop = sync.OnceValue(p.end)
 	var err error
 	if p.runner, err = newRunner(path, &p.options); err != nil {
@@ -155,9 +162,11 @@ func (p *Process) Pid() int { return cmp.Or(p.runner.pid, p.runner.attached) }
 // error, without secrets.
 func (p *Process) Stderr() []string { return p.runner.log.last() }
 
-// Close closes what was opened and ends the plugin, with all processes of its
-// group. It takes little longer than Options.StopTimeout, whatever the plugin
-// does. A second Close does nothing, and returns what the first did.
+// Close lets no operation begin any more, waits for those under way, closes what
+// was opened and ends the plugin, with all processes of its group. It takes
+// little longer than Options.StopTimeout, whatever the plugin does: operations
+// that do not end by then are cut off. A second Close does nothing, and returns
+// what the first did.
 func (p *Process) Close() error { return p.stop() }
 
 func (p *Process) end() error {
@@ -165,7 +174,10 @@ func (p *Process) end() error {
 	p.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), p.options.StopTimeout)
 	defer cancel()
-	err := p.closeInstances(ctx)
+	var err error
+	if p.died.Load() || p.dog.drain(ctx) {
+		err = p.closeInstances(ctx)
+	} // else the plugin does it, when it gets the signal
 	killed := make(chan struct{})
 	go func() { // it waits for a plugin that is stopped, for ever
 		if p.client != nil {

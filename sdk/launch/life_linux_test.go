@@ -39,6 +39,18 @@ func ends(d time.Duration, pid int) bool {
 	return true
 }
 
+// halted waits until a process that was sent SIGSTOP has stopped.
+func halted(t *testing.T, pid int) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) { //nolint:forbidigo // as above
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if _, rest, _ := strings.Cut(string(stat), ") "); err == nil && strings.HasPrefix(rest, "T") {
+			return
+		}
+	}
+	t.Fatal("the process does not stop")
+}
+
 // gone fails the test if one of the processes does not end in time.
 func gone(t *testing.T, d time.Duration, pids ...int) {
 	t.Helper()
@@ -235,16 +247,20 @@ func TestCloseDoesNotWaitForStrangers(t *testing.T) {
 	}
 }
 
+// Keepalive finds it after 13 s.
 func TestStoppedPluginFailsACall(t *testing.T) {
 	t.Parallel()
-	p, d := open(t, "memory", nil)
-	p.options.StopTimeout = 100 * time.Millisecond
-	_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
-	within(t, 20*time.Second, "List", func() {
-		for _, err := range d.List(t.Context(), "") {
-			if err == nil || sdk.Hint(err) != "" {
-				t.Errorf("List: %v", err)
-			}
+	w := supervise(t, "memory")
+	d := w.open(t, nil)
+	halted(t, w.signal(syscall.SIGSTOP).p.Pid())
+	within(t, 25*time.Second, "List", func() {
+		_, err := listAll(d, "")
+		if err == nil || errors.Is(err, sdk.ErrUnavailable) || sdk.Hint(err) == "" ||
+			!strings.Contains(err.Error(), "does not answer any more, and is killed: ") {
+			t.Errorf("List: %v, hint %q", err, sdk.Hint(err))
 		}
 	})
+	if _, err := listAll(d, ""); err != nil || w.count(t) != 2 {
+		t.Errorf("List afterwards: %v, after %d starts; want none, after 2", err, w.count(t))
+	}
 }

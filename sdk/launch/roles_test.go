@@ -178,6 +178,9 @@ func (h *hostile) Version(ctx context.Context, what string) (string, error) {
 		return fmt.Sprint(cmd.Process.Pid), err
 	case "two":
 		return "", sdk.WithHint(errTwoKinds, "buy a disk")
+	case "stall":
+		<-ctx.Done()
+		return "", ctx.Err()
 	case "config":
 		return fmt.Sprint(h.config.URI, " ", len(h.config.Token.RevealString()), " ", os.Getpid()), nil
 	case "wait":
@@ -197,6 +200,10 @@ func (h *hostile) Put(ctx context.Context, name string, r io.Reader) error {
 	case "refuse":
 		_, _ = r.Read(make([]byte, 1))
 		return fmt.Errorf("refused after a byte: %w", sdk.ErrNoSpace)
+	case "stall":
+		_, _ = r.Read(make([]byte, 1))
+		<-ctx.Done()
+		return ctx.Err()
 	case "careless":
 		_, _ = io.ReadAll(r)
 		return nil
@@ -235,20 +242,27 @@ func (h *hostile) Put(ctx context.Context, name string, r io.Reader) error {
 	return h.memory.Put(ctx, name, r)
 }
 
-// Get never comes to the end of "endless".
+// Get never comes to the end of "endless", and stands still in "stall".
 func (h *hostile) Get(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	if name == "endless" {
 		return io.NopCloser(readerFunc(func(p []byte) (int, error) { return len(p), ctx.Err() })), nil
 	}
+	if name == "stall" {
+		return io.NopCloser(readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, ctx.Err() })), nil
+	}
 	return h.memory.Get(ctx, name, offset)
 }
 
-// List never comes to the end of "endless/".
+// List never comes to the end of "endless/", and stands still in "stall/".
 func (h *hostile) List(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error] {
-	if prefix != "endless/" {
+	if prefix != "endless/" && prefix != "stall/" {
 		return h.memory.List(ctx, prefix)
 	}
 	return func(yield func(sdk.Object, error) bool) {
+		if prefix == "stall/" {
+			<-ctx.Done()
+			return
+		}
 		for i := 0; yield(sdk.Object{Name: fmt.Sprintf("endless/%0200d", i)}, nil); i++ {
 		}
 	}

@@ -330,7 +330,7 @@ func (s *Supervisor) crashed(err error, lived time.Duration) {
 
 // lost reports whether the process has ended, or nobody can reach it any more.
 func (p *Process) lost() bool {
-	if p.runner.gone(0) {
+	if p.stuck.Load() || p.runner.gone(0) {
 		return true
 	}
 	// The connection breaks a moment before the process has been reaped. It is

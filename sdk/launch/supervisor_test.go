@@ -77,14 +77,16 @@ func (w *watched) count(t *testing.T) int {
 	return len(data)
 }
 
-// kill kills the plugin, and waits until its Supervisor knows.
-func (w *watched) kill() {
+// signal sends a signal to the plugin.
+func (w *watched) signal(s syscall.Signal) *life {
 	w.Supervisor.mu.Lock()
-	l := w.life
-	w.Supervisor.mu.Unlock()
-	_ = syscall.Kill(-l.p.Pid(), syscall.SIGKILL)
-	<-l.over
+	defer w.Supervisor.mu.Unlock()
+	_ = syscall.Kill(-w.life.p.Pid(), s)
+	return w.life
 }
+
+// kill kills the plugin, and waits until its Supervisor knows.
+func (w *watched) kill() { <-w.signal(syscall.SIGKILL).over }
 
 func (w *watched) open(t *testing.T, settings map[string]any) sdk.Destination {
 	t.Helper()
