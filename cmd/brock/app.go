@@ -28,6 +28,7 @@ type app struct {
 	pluginEnv  []string
 	reattach   []string
 	trace      string
+	pluginLog  []string
 
 	ran     bool // a command was chosen and its flags were understood
 	logger  hclog.Logger
@@ -75,6 +76,7 @@ Names of flags may be written with dashes or with underscores.`,
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what is going on")
 	f.StringArrayVar(&a.pluginEnv, "plugin-env", nil, "let plugins see the environment variable `NAME` (repeatable)")
 	f.StringArrayVar(&a.pluginDirs, "plugin-dir", nil, "look for plugins in `DIR` first (repeatable)")
+	f.StringArrayVar(&a.pluginLog, "plugin-log-level", nil, "log what plugins say from `[NAME=]LEVEL` on: trace, debug, info, warn, error or off (repeatable)")
 	f.StringArrayVar(&a.reattach, "plugin-reattach", nil, "use the plugin that runs already, as `NAME=FILE`: see its argument debug (repeatable)")
 	f.StringVar(&a.trace, "plugin-trace", "", "record every call to a plugin in `DIR`, without secrets")
 	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
@@ -90,6 +92,10 @@ func (a *app) start() error {
 	if err != nil || memory > 1<<50 {
 		return usageError("a size is a number with a unit, such as 512MiB", "--memory %s is not a size", a.memory)
 	}
+	levels, err := logLevels(a.pluginLog)
+	if err != nil {
+		return err
+	}
 	attached, err := nameFiles(a.reattach)
 	if err != nil {
 		return err
@@ -102,9 +108,10 @@ func (a *app) start() error {
 	}
 	a.logger = hclog.New(&hclog.LoggerOptions{
 		Name: "brock", Level: level, Output: a.screen, JSONFormat: a.json, DisableTime: !a.verbose,
+		IndependentLevels: true, // of the plugins'
 	})
 	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), plugindir.Options{
-		Logger: a.logger, Env: permitted(a.pluginEnv),
+		Logger: a.logger, Env: permitted(a.pluginEnv), LogLevels: levels,
 		LogDir: plugindir.LogDir(), TraceDir: a.trace, Attached: attached,
 	})
 	a.engine = &host.Engine{Logger: a.logger, Progress: a.screen.progress, Memory: int64(memory), Version: "brock " + versionString()}

@@ -54,6 +54,7 @@ func (d *Dirs) isAttached(file string) bool {
 func (d *Dirs) launchOptions(path string) launch.Options {
 	o := launch.Options{Logger: d.opts.Logger, Env: d.opts.Env, TraceDir: d.opts.TraceDir}
 	program := strings.TrimSuffix(filepath.Base(path), ".exe")
+	d.setLogLevel(&o, program)
 	for _, prefix := range prefixes { // the path of an attached one has no directory
 		if name, ok := strings.CutPrefix(path, prefix); ok {
 			o.Reattach = d.opts.Attached[name]

@@ -34,6 +34,11 @@ type Options struct {
 	Logger hclog.Logger // what plugins log; nothing if nil
 	Env    []string     // NAME=value, beyond the few variables that every plugin gets
 
+	// LogLevels are what of it Logger shows, by the name of a plugin or of its
+	// file; "" is for all others. Default: Logger's level. Logger must have been
+	// made with IndependentLevels.
+	LogLevels map[string]hclog.Level
+
 	LogDir   string            // keeps what they write to standard error; default: nowhere. See LogDir
 	TraceDir string            // gets a file with every call of every process; default: none
 	Attached map[string]string // by name, the files of plugins that run already: see launch.ReadAttachment

@@ -51,6 +51,9 @@ func message(fields map[string]any) (hclog.Level, string, bool) {
 }
 
 func pairs(fields map[string]any) []any {
+	if module, ok := fields["@module"].(string); ok && fields["module"] == nil {
+		fields["module"] = module
+	}
 	var keys []string
 	for k := range fields {
 		if !strings.HasPrefix(k, "@") && k != "time" {

@@ -77,8 +77,6 @@ func (l *log) hideTexts(v any) {
 		if len(v) >= short {
 			l.hide(v)
 		}
-	case sdk.Secret:
-		l.hide(v.RevealString())
 	case map[string]any:
 		for _, e := range v {
 			l.hideTexts(e)
@@ -87,7 +85,7 @@ func (l *log) hideTexts(v any) {
 		for _, e := range v {
 			l.hideTexts(e)
 		}
-	case bool, float64, nil:
+	case bool, float64, nil, sdk.Secret: // which is hidden when it is revealed
 	default: // of a type of the caller's
 		var plain any
 		if data, err := json.Marshal(v); err == nil && json.Unmarshal(data, &plain) == nil {
