@@ -31,7 +31,7 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", loc.public, err)
 	}
-	proc, err := d.start(ctx, plugin.Path)
+	proc, err := d.start(ctx, plugin)
 	if err != nil {
 		return nil, err
 	}
@@ -39,73 +39,89 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 	for name, value := range loc.settings {
 		settings[name] = value
 	}
-	dest, err := proc.OpenDestination(ctx, settings)
+	dest, err := proc.s.OpenDestination(ctx, settings)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", loc.public, err)
 	}
 	return &Opened{Destination: dest, URI: loc.public, Plugin: plugin}, nil
 }
 
-// serving returns the one destination plugin that serves scheme.
-func (d *Dirs) serving(ctx context.Context, scheme string) (Plugin, error) {
-	plugins, err := d.find("destination")
-	if err != nil {
-		return Plugin{}, err
-	}
-	d.describe(ctx, plugins)
-	if err := ctx.Err(); err != nil {
-		return Plugin{}, err
-	}
-	schemes := map[string][]Plugin{}
-	for _, p := range plugins {
-		for _, s := range p.Description.Schemes {
-			schemes[s] = append(schemes[s], p)
+// choose returns the plugin that pick picks, as it describes itself now. What it
+// said before may be out of date: then everything is decided anew.
+func (d *Dirs) choose(ctx context.Context, kind string, pick func([]Plugin) (Plugin, error)) (Plugin, error) {
+	for {
+		plugins := d.find(kind)
+		d.ask(ctx, plugins, d.remembered)
+		if err := ctx.Err(); err != nil {
+			return Plugin{}, err
+		}
+		p, err := pick(plugins)
+		if err != nil {
+			return Plugin{}, err
+		}
+		desc, err := d.describe(ctx, p)
+		if err != nil {
+			return Plugin{}, err
+		}
+		if same(desc, p.Description) {
+			p.State = d.state(p)
+			return p, nil
 		}
 	}
-	switch found := schemes[scheme]; len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return Plugin{}, invalid(d.hint(plugins), "no plugin serves %s; there are plugins for %s; searched %s", named(scheme),
-			list(slices.Sorted(maps.Keys(schemes)), named), list(d.dirs, nil))
-	default:
-		return Plugin{}, invalid("take one of them away", "%s is served by two plugins, %s and %s", named(scheme), found[0].Path, found[1].Path)
-	}
+}
+
+// serving returns the one destination plugin that serves scheme.
+func (d *Dirs) serving(ctx context.Context, scheme string) (Plugin, error) {
+	return d.choose(ctx, "destination", func(plugins []Plugin) (Plugin, error) {
+		schemes := map[string][]Plugin{}
+		for _, p := range plugins {
+			for _, s := range p.Description.Schemes {
+				schemes[s] = append(schemes[s], p)
+			}
+		}
+		switch found := schemes[scheme]; len(found) {
+		case 1:
+			return found[0], nil
+		case 0:
+			return Plugin{}, invalid(d.hint(plugins), "no plugin serves %s; there are plugins for %s; searched %s", named(scheme),
+				list(slices.Sorted(maps.Keys(schemes)), named), list(d.dirs, nil))
+		default:
+			return Plugin{}, invalid("take one of them away", "%s is served by two plugins, %s and %s", named(scheme), found[0].Path, found[1].Path)
+		}
+	})
 }
 
 // OpenKeyProvider opens the key provider of that name.
 func (d *Dirs) OpenKeyProvider(ctx context.Context, name string, settings map[string]any) (sdk.KeyProvider, error) {
-	plugins, err := d.find("keyprovider")
+	plugin, err := d.choose(ctx, "keyprovider", func(plugins []Plugin) (Plugin, error) {
+		var found []Plugin
+		var known []string
+		for _, p := range plugins {
+			if p.Err != nil {
+				continue
+			}
+			known = append(known, p.Description.Name)
+			if p.Description.Name == name {
+				found = append(found, p)
+			}
+		}
+		switch len(found) {
+		case 1:
+			return found[0], nil
+		case 0:
+			return Plugin{}, invalid(d.hint(plugins), "no plugin for key provider %s; there are plugins for %s; searched %s", name, list(known, nil), list(d.dirs, nil))
+		default:
+			return Plugin{}, invalid("take one of them away", "two plugins are called %s: %s and %s", name, found[0].Path, found[1].Path)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	d.describe(ctx, plugins)
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	var found []Plugin
-	var known []string
-	for _, p := range plugins {
-		if p.Err != nil {
-			continue
-		}
-		known = append(known, p.Description.Name)
-		if p.Description.Name == name {
-			found = append(found, p)
-		}
-	}
-	switch len(found) {
-	case 1:
-	case 0:
-		return nil, invalid(d.hint(plugins), "no plugin for key provider %s; there are plugins for %s; searched %s", name, list(known, nil), list(d.dirs, nil))
-	default:
-		return nil, invalid("take one of them away", "two plugins are called %s: %s and %s", name, found[0].Path, found[1].Path)
-	}
-	proc, err := d.start(ctx, found[0].Path)
+	proc, err := d.start(ctx, plugin)
 	if err != nil {
 		return nil, err
 	}
-	provider, err := proc.OpenKeyProvider(ctx, settings)
+	provider, err := proc.s.OpenKeyProvider(ctx, settings)
 	if err != nil {
 		return nil, fmt.Errorf("key provider %s: %w", name, err)
 	}
@@ -118,7 +134,11 @@ func (d *Dirs) hint(plugins []Plugin) string {
 	var aside []string
 	for _, p := range plugins {
 		if p.Err != nil {
-			aside = append(aside, fmt.Sprintf("%s was set aside: %v", p.Path, p.Err))
+			reason := fmt.Sprintf("%s was set aside: %v", p.Path, p.Err)
+			if hint := sdk.Hint(p.Err); hint != "" {
+				reason += " (" + hint + ")"
+			}
+			aside = append(aside, reason)
 		}
 	}
 	if len(aside) > 0 {
