@@ -31,6 +31,7 @@ type badgerWorld struct {
 	since   uint64 // of the last backup
 	pool    []string
 	keys    map[string][]badgerVersion // newest first
+	compact bool                       // Badger has forgotten versions: only the newest that a reader sees are owed
 }
 
 type badgerVersion struct {
@@ -120,6 +121,8 @@ func (w *badgerWorld) happen() {
 	case n < 97 && w.managed:
 		w.tell("flatten")
 		w.must(w.db.Flatten(1))
+	case n < 98 && w.chance(3):
+		w.forget()
 	default:
 		w.reopen()
 	}
@@ -134,6 +137,10 @@ func (w *badgerWorld) write() {
 	if w.chance(300) {
 		w.many(entries)
 	}
+	w.commitAll(entries)
+}
+
+func (w *badgerWorld) commitAll(entries map[string]badgerVersion) {
 	txn := w.begin()
 	defer txn.Discard()
 	for _, k := range sorted(entries) {
@@ -219,6 +226,30 @@ func (w *badgerWorld) reopen() {
 	w.must(err)
 }
 
+// forget lets Badger compact away deletes, and all versions but the newest. A
+// version that stays is the newest of all, for the clock must not go back.
+func (w *badgerWorld) forget() {
+	w.tell("forget")
+	w.compact = true
+	w.commitAll(map[string]badgerVersion{w.pool[0]: {value: "stays"}})
+	w.must(w.db.Close())
+	open := badger.Open
+	if w.managed {
+		open = badger.OpenManaged
+	}
+	for range 1 + w.r.IntN(3) { // a few tables at a time
+		db, err := open(badgerOptions(w.r, w.dir, w.key).WithNumVersionsToKeep(1).WithCompactL0OnClose(true))
+		w.must(err)
+		if w.managed {
+			db.SetDiscardTs(w.clock)
+		}
+		w.must(db.Close())
+	}
+	var err error
+	w.db, err = open(badgerOptions(w.r, w.dir, w.key))
+	w.must(err)
+}
+
 func (w *badgerWorld) text(size int) string {
 	b := make([]byte, size)
 	for i := range b {
@@ -288,17 +319,20 @@ func (w *badgerWorld) hasBeginning(p string) bool {
 
 func (w *badgerWorld) backedUp(readTs uint64) moment {
 	w.since = readTs
-	m := badgerMoment{}
+	m := badgerMoment{keys: map[string][]badgerVersion{}, compact: w.compact}
 	for k, versions := range w.keys {
-		m[k] = slices.Clone(versions)
+		m.keys[k] = slices.Clone(versions)
 	}
 	return m
 }
 
-// A badgerMoment is every version of every key.
-type badgerMoment map[string][]badgerVersion
+// A badgerMoment is every version of every key, unless Badger has forgotten some.
+type badgerMoment struct {
+	keys    map[string][]badgerVersion
+	compact bool
+}
 
-func (m badgerMoment) bare() bool { return len(m) == 0 }
+func (m badgerMoment) bare() bool { return len(m.keys) == 0 }
 
 func (m badgerMoment) target(*rand.Rand, *RestoreRequest) {}
 
@@ -310,7 +344,7 @@ func (m badgerMoment) compare(h *history, dir string, req RestoreRequest, res *R
 	h.must(err)
 	visible, all := map[string]string{}, map[string]string{}
 	entries := int64(0)
-	for k, versions := range m {
+	for k, versions := range m.keys {
 		if versions[0].visible() {
 			visible[fmt.Sprintf("%q", k)] = versions[0].text()
 		}
@@ -326,10 +360,12 @@ func (m badgerMoment) compare(h *history, dir string, req RestoreRequest, res *R
 		short[k[:strings.LastIndex(k, " @")]] = v
 	}
 	h.same("visible in "+dir, short, visible)
-	h.same("versions in "+dir, readVersions(h, txn, true), maps.Clone(all))
+	if !m.compact {
+		h.same("versions in "+dir, readVersions(h, txn, true), maps.Clone(all))
+	}
 	txn.Discard()
 	h.must(db.Close())
-	if res.Entries != entries {
+	if !m.compact && res.Entries != entries {
 		h.Errorf("restored %d entries, want %d", res.Entries, entries)
 	}
 }

@@ -104,7 +104,7 @@ type batch struct {
 const batchSize = 256 << 10
 
 // newFileStream begins to read. next yields each item with the chain's index.
-func newFileStream(ctx context.Context, src io.ReadCloser, dataKey []byte, seal *backupfile.Seal, index int, kind manifest.Kind) *fileStream {
+func newFileStream(ctx context.Context, src io.Closer, r entryReader, index int, kind manifest.Kind) *fileStream {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fileStream{batches: make(chan *batch, 2), free: make(chan *batch, 3), cancel: cancel}
 	for range cap(f.free) {
@@ -113,12 +113,12 @@ func newFileStream(ctx context.Context, src io.ReadCloser, dataKey []byte, seal 
 	go func() {
 		defer close(f.batches)
 		defer src.Close()
-		f.err = f.fill(ctx, backupfile.NewSealedReader(src, dataKey, seal), index, kind)
+		f.err = f.fill(ctx, r, index, kind)
 	}()
 	return f
 }
 
-func (f *fileStream) fill(ctx context.Context, r *backupfile.Reader, index int, kind manifest.Kind) error {
+func (f *fileStream) fill(ctx context.Context, r entryReader, index int, kind manifest.Kind) error {
 	d := decoder{r: r, index: index, keys: keyReader{kind: kind}}
 	for {
 		var b *batch
@@ -142,9 +142,14 @@ func (f *fileStream) fill(ctx context.Context, r *backupfile.Reader, index int, 
 	}
 }
 
+// An entryReader yields the entries of a file. io.EOF: there are no more.
+type entryReader interface {
+	Next(*backupfile.Entry) error
+}
+
 // A decoder turns the entries of a sealed file into items.
 type decoder struct {
-	r     *backupfile.Reader
+	r     entryReader
 	index int
 	keys  keyReader
 	entry backupfile.Entry

@@ -122,7 +122,16 @@ func (e *Engine) newScan(p *plan, group uint32) *scan {
 	// Of each worker's ranges one is read and one waits; each block has its raw
 	// and its compressed form.
 	waiting := int(min(max(e.memory()/int64(4*workers*backupfile.BlockSize), 1), 16))
-	return &scan{plan: p, group: group, workers: workers, waiting: waiting, enc: listEncoding(p.m.Form), tally: newTally(p.dataKey, p.m.Kind)}
+	return &scan{plan: p, group: group, workers: workers, waiting: waiting, enc: listEncoding(p.m.Form), tally: p.newTally()}
+}
+
+// newTally sums up keys, too, where they are all read anyway.
+func (p *plan) newTally() *tally {
+	t := newTally(p.dataKey, p.m.Kind)
+	if p.m.Full && p.m.Kind == manifest.KindBadger {
+		t.spans = newSpanner(p.dataKey)
+	}
+	return t
 }
 
 func listEncoding(f dgraph.Form) dgraph.ListEncoding {
@@ -162,7 +171,7 @@ func (s *scan) emit(ctx context.Context, ranges []badgerdb.Range, w io.Writer, m
 	})
 	tallies := make([]*tally, s.workers)
 	for i := range tallies {
-		tallies[i] = newTally(s.plan.dataKey, s.plan.m.Kind)
+		tallies[i] = s.plan.newTally()
 		g.Go(func() error { return s.worker(ctx, work, tallies[i]) })
 	}
 	g.Go(func() error {
@@ -217,6 +226,7 @@ func (s *scan) worker(ctx context.Context, work <-chan job, t *tally) error {
 // types carry 1, which every Dgraph can read.
 func (s *scan) blocks(ctx context.Context, enc *backupfile.BlockEncoder, j job, t *tally) error {
 	flush := func() error {
+		t.newBlock()
 		b, err := enc.Flush()
 		if err != nil {
 			return err
@@ -289,6 +299,9 @@ func (s *scan) seal(info backupfile.FileInfo) *backupfile.Seal {
 	}
 	if m.Full || s.plan.req.Prove {
 		seal.Fingerprint = s.tally.sums()
+	}
+	if seal.Spans = s.plan.spans[s.group]; s.tally.spans != nil {
+		seal.Spans = s.tally.spans.done()
 	}
 	return seal
 }

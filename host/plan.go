@@ -22,8 +22,9 @@ type plan struct {
 	m       *manifest.Manifest
 	codec   backupfile.Codec
 	dataKey []byte
-	since   map[uint32]uint64 // by group: what is newer is read
-	written []string          // object names, for the clean-up of a failed backup
+	since   map[uint32]uint64            // by group: what is newer is read
+	spans   map[uint32][]backupfile.Span // by group: the keys of a plain Badger database, in an incremental
+	written []string                     // object names, for the clean-up of a failed backup
 }
 
 func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*plan, error) {
@@ -73,7 +74,7 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 	if err := c.accepts(compat); err != nil {
 		return nil, err
 	}
-	if err := p.place(ctx, c); err != nil {
+	if err := e.place(ctx, p, c); err != nil {
 		return nil, err
 	}
 	if p.m.ReadTs == 0 {
@@ -117,13 +118,13 @@ func checkNames(m *manifest.Manifest) error {
 
 // place gives the backup its place in a series: after the location's latest
 // backup, or at the beginning of a new series.
-func (p *plan) place(ctx context.Context, c *catalogue) error {
+func (e *Engine) place(ctx context.Context, p *plan, c *catalogue) error {
 	last := manifest.Latest(c.all)
 	if last == nil || p.req.ForceFull {
 		p.begin(c)
 		return nil
 	}
-	if err := p.fits(ctx, c, last); err != nil {
+	if err := e.fits(ctx, p, c, last); err != nil {
 		var unsound *unsoundError
 		if p.req.AutoFull && errors.As(err, &unsound) {
 			p.begin(c)
@@ -142,7 +143,7 @@ func (p *plan) begin(c *catalogue) {
 		p.m.Series = manifest.NewSeries(rand.Reader)
 	}
 	p.m.Number, p.m.Full = 1, true
-	p.m.Drops, p.m.Record.BadgerDrops, p.since = nil, nil, nil
+	p.m.Drops, p.m.Record.BadgerDrops, p.since, p.spans = nil, nil, nil, nil
 }
 
 func (c *catalogue) has(series string) bool {
@@ -213,7 +214,7 @@ type unsoundError struct{ error }
 func (u *unsoundError) Unwrap() error { return u.error }
 
 // fits decides whether an incremental backup may follow last.
-func (p *plan) fits(ctx context.Context, c *catalogue, last *manifest.Manifest) (err error) {
+func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest.Manifest) (err error) {
 	const remedy = "--force-full begins a new series"
 	refuse := func(format string, args ...any) error {
 		return &unsoundError{usage(remedy, "cannot continue series "+last.Series+": "+format, args...)}
@@ -250,7 +251,7 @@ func (p *plan) fits(ctx context.Context, c *catalogue, last *manifest.Manifest) 
 		return refuse("predicates %s are gone although no drop was recorded", strings.Join(lost, ", "))
 	}
 	if m.Kind == manifest.KindBadger {
-		return p.vanishedKeys(ctx, c, chain, refuse)
+		return e.vanishedKeys(ctx, p, c, chain, refuse)
 	}
 	return nil
 }

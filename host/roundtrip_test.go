@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"strings"
@@ -124,49 +125,34 @@ func TestChainOverPoints(t *testing.T) {
 }
 
 // What a plain Badger database lost without a record, an incremental backup
-// would bring back: it is refused, and with AutoFull a new series begins.
+// records as deleted.
 func TestKeysThatVanished(t *testing.T) {
-	dir := t.TempDir()
-	write := func(at uint64, keys ...string) {
-		inBadger(t, dir, func(db *badger.DB) {
-			txn := db.NewTransactionAt(at, true)
-			for _, k := range keys {
-				if err := txn.Set([]byte(k), []byte("value")); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := txn.CommitAt(at, nil); err != nil {
+	s := newShelf(t)
+	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	s.put("a", 0, 20)
+	s.put("b", 0, 20)
+	s.put("c", 0, 1)
+	backup(t, &Engine{}, s.dir, BackupRequest{To: at})
+	drop := func(prefix string, drop func(*badger.DB, ...[]byte) error) {
+		inBadger(t, s.dir, func(db *badger.DB) {
+			if err := drop(db, []byte(prefix)); err != nil {
 				t.Fatal(err)
 			}
+			s.clock = max(s.clock, db.MaxVersion())
 		})
+		maps.DeleteFunc(s.has, func(k, _ string) bool { return strings.HasPrefix(k, prefix) })
 	}
-	e := &Engine{}
-	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
-	write(1, "a1", "a2", "b1", "b2", "c1")
-	backup(t, e, dir, BackupRequest{To: at})
-	inBadger(t, dir, func(db *badger.DB) {
-		if err := db.DropPrefix([]byte("a")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	write(9, "c1")
-	src := source(t, dir)
-	_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at})
-	src.Close()
-	if !IsUsage(err) || !strings.Contains(err.Error(), "no drop was recorded") {
-		t.Errorf("after a drop without a record: %v", err)
+	drop("a", (*badger.DB).DropPrefix)
+	s.put("c", 0, 1)
+	if res := backup(t, &Engine{}, s.dir, BackupRequest{To: at}); res.Manifest.Number != 2 || res.Entries != 21 {
+		t.Errorf("after a drop without a record: backup %s of %d entries, want 20 deletes and one that is new", res.Manifest.ID(), res.Entries)
 	}
-	if res := backup(t, e, dir, BackupRequest{To: at, AutoFull: true}); !res.Manifest.Full {
-		t.Error("AutoFull took an incremental")
+	s.restores(at, nil, 2, s.has)
+	drop("b", badgerdb.DropPrefix)
+	if res := backup(t, &Engine{}, s.dir, BackupRequest{To: at}); res.Manifest.Number != 3 || res.Entries != 0 {
+		t.Errorf("after a recorded drop: backup %s of %d entries", res.Manifest.ID(), res.Entries)
 	}
-	inBadger(t, dir, func(db *badger.DB) {
-		if err := badgerdb.DropPrefix(db, []byte("b")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if res := backup(t, e, dir, BackupRequest{To: at}); res.Manifest.Number != 2 {
-		t.Errorf("after a recorded drop: backup %s", res.Manifest.ID())
-	}
+	s.restores(at, nil, 3, s.has)
 }
 
 func inBadger(t testing.TB, dir string, do func(*badger.DB)) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"iter"
 
 	"github.com/brock-backup/brock/host/backupfile"
 	"github.com/brock-backup/brock/host/badgerdb"
@@ -43,9 +44,9 @@ type Reader interface {
 	Read(ctx context.Context, group uint32, r badgerdb.Range, since uint64, enc dgraph.ListEncoding, form dgraph.Form,
 		emit func(sortKey []byte, e *backupfile.Entry) error) error
 
-	// CountKeys counts the keys of a plain Badger database from first to last, both
-	// included, of which there is any version, be it a delete.
-	CountKeys(ctx context.Context, group uint32, first, last []byte) (int64, error)
+	// KeyStates yields the keys of a plain Badger database from from up to to, in order,
+	// with what is known of each now and of what there was at since.
+	KeyStates(ctx context.Context, group uint32, from, to []byte, since uint64) iter.Seq2[badgerdb.KeyState, error]
 
 	// Damaged names the keys that could not be read and were left out, where
 	// the source was opened to accept that.

@@ -22,6 +22,7 @@ type state struct {
 	temp    string // directory for what does not fit into memory
 	memory  int64
 	meter   *meter
+	within  *keyRange // only these keys, of a plain Badger database whose files are all sealed; nil: all
 }
 
 // newest is the backup whose moment the state shows.
@@ -94,7 +95,23 @@ func (s *state) file(ctx context.Context, i int, group uint32, f *floors, sort *
 			return nil, err
 		}
 	}
-	return &namedStream{newFileStream(ctx, s.open(ctx, m, group), s.keyOf(m), seal, i, m.Kind), func(err error) error { return s.explain(i, group, err) }}, nil
+	src, r := s.entries(ctx, m, group, seal)
+	return &namedStream{newFileStream(ctx, src, r, i, m.Kind), func(err error) error { return s.explain(i, group, err) }}, nil
+}
+
+// entries opens a file. Without a seal its order means nothing.
+func (s *state) entries(ctx context.Context, m *manifest.Manifest, group uint32, seal *backupfile.Seal) (io.Closer, entryReader) {
+	switch {
+	case seal == nil:
+		src := s.open(ctx, m, group, 0)
+		return src, backupfile.NewReader(src, s.keyOf(m))
+	case s.within == nil:
+		src := s.open(ctx, m, group, 0)
+		return src, backupfile.NewSealedReader(src, s.keyOf(m), seal)
+	}
+	b := newBlockReader(*s.within, backupfile.NewBlockDecoder(s.keyOf(m), seal), seal.File.Blocks)
+	b.src = s.open(ctx, m, group, b.offset())
+	return b.src, b
 }
 
 // keyOf is nil for a plain backup.
@@ -105,8 +122,8 @@ func (s *state) keyOf(m *manifest.Manifest) []byte {
 	return nil
 }
 
-func (s *state) open(ctx context.Context, m *manifest.Manifest, group uint32) io.ReadCloser {
-	r := open(ctx, s.c.loc.Destination, m.Object(group), 0)
+func (s *state) open(ctx context.Context, m *manifest.Manifest, group uint32, offset int64) io.ReadCloser {
+	r := open(ctx, s.c.loc.Destination, m.Object(group), offset)
 	return &metered{r, s.meter}
 }
 
@@ -144,12 +161,8 @@ const maxStreams = 16
 // many.
 func (s *state) sortFile(ctx context.Context, i int, group uint32, seal *backupfile.Seal, f *floors, sort *sorter) error {
 	m := &s.chain[i]
-	src := s.open(ctx, m, group)
+	src, r := s.entries(ctx, m, group, seal)
 	defer src.Close()
-	r := backupfile.NewReader(src, s.keyOf(m))
-	if seal != nil {
-		r = backupfile.NewSealedReader(src, s.keyOf(m), seal)
-	}
 	keys := keyReader{kind: m.Kind}
 	var e backupfile.Entry
 	for n := 0; ; n++ {

@@ -20,6 +20,7 @@ type tally struct {
 	current *print
 	lastKey []byte // the entry before, where keys have several versions
 	fresh   bool
+	spans   *spanner // nil: not wanted
 }
 
 type print struct {
@@ -32,7 +33,17 @@ func newTally(dataKey []byte, kind manifest.Kind) *tally {
 }
 
 // newRange forgets the entry before.
-func (t *tally) newRange() { t.fresh = true }
+func (t *tally) newRange() {
+	t.fresh = true
+	t.newBlock()
+}
+
+// newBlock begins a new span.
+func (t *tally) newBlock() {
+	if t.spans != nil {
+		t.spans.cut()
+	}
+}
 
 func (t *tally) add(sortKey []byte, e *backupfile.Entry) {
 	part := t.part(sortKey)
@@ -48,6 +59,9 @@ func (t *tally) add(sortKey []byte, e *backupfile.Entry) {
 	t.current.entries++
 	if t.live(sortKey, e) {
 		t.current.sum.Add(sortKey, e.Value, e.UserMeta, e.ExpiresAt)
+		if t.spans != nil {
+			t.spans.add(sortKey)
+		}
 	}
 }
 
@@ -77,6 +91,9 @@ func (t *tally) live(key []byte, e *backupfile.Entry) bool {
 
 func (t *tally) merge(o *tally) {
 	t.entries += o.entries
+	if t.spans != nil {
+		t.spans.merge(o.spans)
+	}
 	for part, p := range o.prints {
 		if mine := t.prints[part]; mine != nil {
 			mine.entries += p.entries

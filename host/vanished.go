@@ -1,11 +1,8 @@
 package host
 
 import (
-	"bytes"
-	"context"
 	"slices"
 
-	"github.com/brock-backup/brock/host/backupfile"
 	"github.com/brock-backup/brock/host/dgraph"
 	"github.com/brock-backup/brock/host/manifest"
 )
@@ -52,47 +49,4 @@ func dropped(p dgraph.Predicate, drops []dgraph.Drop) bool {
 		}
 		return false
 	})
-}
-
-// vanishedKeys finds keys of a plain Badger database that are gone without a
-// trace: dropped without a record, or deleted and then compacted away. For each
-// block of the series' full backup it counts the keys in its range. There must
-// be as many as were live then, less those that later backups wrote about and
-// may have deleted; new keys can hide a loss, but nothing looks lost that is not.
-func (p *plan) vanishedKeys(ctx context.Context, c *catalogue, chain []manifest.Manifest, refuse func(string, ...any) error) error {
-	for _, g := range sorted(chain[0].Groups) {
-		var seals []*backupfile.Seal
-		for i := range chain {
-			seal, err := c.seal(ctx, &chain[i], g, p.dataKey)
-			if err != nil {
-				return err
-			}
-			seals = append(seals, seal)
-		}
-		for _, b := range seals[0].File.Blocks {
-			if droppedKeys(b.First, b.Last, chain[1:], p.m) {
-				continue
-			}
-			have, err := p.req.Source.CountKeys(ctx, g, b.First, b.Last)
-			if err != nil {
-				return err
-			}
-			if have+writtenSince(seals[1:], b.First, b.Last) < int64(b.Live) {
-				return refuse("of %d keys from %q to %q only %d are left, although no drop was recorded", b.Live, b.First, b.Last, have)
-			}
-		}
-	}
-	return nil
-}
-
-// writtenSince bounds how many keys between first and last later backups hold.
-func writtenSince(seals []*backupfile.Seal, first, last []byte) (n int64) {
-	for _, s := range seals {
-		for _, b := range s.File.Blocks {
-			if bytes.Compare(b.First, last) <= 0 && bytes.Compare(first, b.Last) <= 0 {
-				n += int64(b.Entries)
-			}
-		}
-	}
-	return n
 }

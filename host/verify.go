@@ -140,7 +140,7 @@ func (s *state) verifyFile(ctx context.Context, m *manifest.Manifest, group uint
 		return nil
 	}
 	s.meter.expect(size)
-	src := s.open(ctx, m, group)
+	src := s.open(ctx, m, group, 0)
 	defer src.Close()
 	digest := sha256.New()
 	r := backupfile.NewReader(io.TeeReader(src, digest), s.keyOf(m))

@@ -32,6 +32,35 @@ func NewFingerprint(dataKey []byte) *Fingerprint {
 	return &Fingerprint{key: derive(dataKey, "brock/fingerprint/v1", highwayhash.Size)}
 }
 
+// A KeySum is a sum over a set of keys, made as a [Fingerprint] is.
+type KeySum struct{ f Fingerprint }
+
+// publicKeySum is the key of the hash if there is no data key.
+const publicKeySum = "brock/keysum/v1, without any key"
+
+// NewKeySum returns the sum of no keys.
+func NewKeySum(dataKey []byte) *KeySum {
+	if len(dataKey) == 0 {
+		return &KeySum{Fingerprint{key: []byte(publicKeySum)}}
+	}
+	return &KeySum{Fingerprint{key: derive(dataKey, "brock/keysum/v1", highwayhash.Size)}}
+}
+
+// Add adds one key.
+func (s *KeySum) Add(key []byte) {
+	h := highwayhash.Sum128(key, s.f.key)
+	s.f.add(binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[:8]))
+}
+
+// Merge adds the keys of another sum of the same data key.
+func (s *KeySum) Merge(other *KeySum) { s.f.Merge(&other.f) }
+
+// Reset makes it the sum of no keys again.
+func (s *KeySum) Reset() { s.f.hi, s.f.lo = 0, 0 }
+
+// Sum returns the sum of what was added so far.
+func (s *KeySum) Sum() [16]byte { return s.f.Sum() }
+
 // Add adds one entry.
 func (f *Fingerprint) Add(key, value []byte, userMeta byte, expiresAt uint64) {
 	b := binary.AppendUvarint(f.buf[:0], uint64(len(key)))

@@ -72,3 +72,41 @@ func TestFingerprintIsStable(t *testing.T) {
 		}
 	}
 }
+
+// Two sets of keys have one sum if and only if they are the same, in whatever order
+// and pieces they were added.
+func TestKeySum(t *testing.T) {
+	for _, key := range [][]byte{nil, keys[3]} {
+		sum := func(set ...string) [16]byte {
+			s := NewKeySum(key)
+			for _, k := range set {
+				s.Add([]byte(k))
+			}
+			return s.Sum()
+		}
+		if sum("a", "b", "c") != sum("c", "a", "b") {
+			t.Error("the order matters")
+		}
+		a, b := NewKeySum(key), NewKeySum(key)
+		a.Add([]byte("a"))
+		b.Add([]byte("b"))
+		a.Merge(b)
+		if a.Sum() != sum("a", "b") {
+			t.Error("pieces matter")
+		}
+		for _, other := range [][16]byte{sum(), sum("a"), sum("ab"), sum("a", "c"), sum("a", "b", "b"), sum("a", "b", "")} {
+			if other == sum("a", "b") {
+				t.Error("another set has the same sum")
+			}
+		}
+		if a.Reset(); a.Sum() != sum() {
+			t.Error("a sum that was reset is not that of nothing")
+		}
+	}
+	open, keyed := NewKeySum(nil), NewKeySum(keys[3])
+	open.Add([]byte("k"))
+	keyed.Add([]byte("k"))
+	if open.Sum() == keyed.Sum() {
+		t.Error("the data key does not matter")
+	}
+}

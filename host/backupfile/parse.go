@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/s2"
@@ -24,12 +25,12 @@ func ParseSeal(data, dataKey []byte) (*Seal, error) {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	p := parser{b: body}
-	s := p.seal()
+	s := p.seal(data[len(sealMagic)])
 	if p.err == nil && len(p.b) > 0 {
 		p.fail("%d bytes too many", len(p.b))
 	}
 	if p.err == nil {
-		if err := s.File.check(); err != nil {
+		if err := errors.Join(s.File.check(), checkSpans(s.Spans)); err != nil {
 			p.fail("%v", err)
 		}
 	}
@@ -49,8 +50,8 @@ func openSeal(data, dataKey []byte) ([]byte, error) {
 		return nil, ErrTruncated
 	case !bytes.HasPrefix(data, []byte(sealMagic)):
 		return nil, fmt.Errorf("%w: no seal", ErrCorrupt)
-	case data[head-2] != sealVersion:
-		return nil, fmt.Errorf("%w: version %d; this program knows %d", ErrCorrupt, data[head-2], sealVersion)
+	case data[head-2] < 1 || data[head-2] > sealVersion:
+		return nil, fmt.Errorf("%w: version %d; this program knows those up to %d", ErrCorrupt, data[head-2], sealVersion)
 	}
 	flags := data[head-1]
 	if flags&^(sealKeyed|sealCompressed) != 0 {
@@ -124,7 +125,7 @@ func (p *parser) fail(format string, args ...any) {
 	p.b = nil
 }
 
-func (p *parser) seal() *Seal {
+func (p *parser) seal(version byte) *Seal {
 	s := new(Seal)
 	s.Kind = string(p.string())
 	s.Series = string(p.string())
@@ -154,7 +155,29 @@ func (p *parser) seal() *Seal {
 			s.Fingerprint[name] = [16]byte(p.take(16))
 		}
 	}
+	if version >= 2 {
+		if record := p.string(); len(record) > 0 {
+			s.Record = bytes.Clone(record)
+		}
+		s.Spans = p.spans()
+	}
 	return s
+}
+
+func (p *parser) spans() []Span {
+	n := p.uint(1 << 62)
+	if n == 0 {
+		return nil
+	}
+	if n--; n > uint64(len(p.b)/(2+1+16)) {
+		p.fail("%d spans in %d bytes", n, len(p.b))
+		return nil
+	}
+	spans := make([]Span, n)
+	for i := range spans {
+		spans[i] = Span{Start: p.key(), Keys: int64(p.uint(1<<63 - 1)), Sum: [16]byte(p.take(16))}
+	}
+	return spans
 }
 
 func (p *parser) blocks(offset int64) []BlockInfo {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -28,6 +29,18 @@ type Seal struct {
 	File        FileInfo
 	Predicates  map[string]int64    // entries per predicate, "0-name"; "" in a Badger backup
 	Fingerprint map[string][16]byte // per predicate, as Predicates; nil if it was not taken
+
+	Record []byte // SHA-256 of what the commit record says; nil if it is not vouched for
+	Spans  []Span // every key that is there after this backup; nil if they were not taken
+}
+
+// A Span sums up the keys of a Badger database from Start on, up to the next span's
+// Start; the first one those before it, too. Keys whose newest version is a delete
+// do not count, those that expire do.
+type Span struct {
+	Start []byte
+	Keys  int64
+	Sum   [16]byte // [KeySum] of the keys
 }
 
 // An Identity is which group of which backup a file is. No two files share one,
@@ -65,7 +78,7 @@ const MaxSeal = 256 << 20
 // The bytes of a seal:
 //
 //	magic    "BrockSeal"
-//	version  1
+//	version  1, or 2 with what is marked so below
 //	flags    1: keyed; 2: body compressed
 //	check    8 bytes of KeyCheck          (if keyed)
 //	length   uvarint, of the body before compression
@@ -80,12 +93,14 @@ const MaxSeal = 256 << 20
 //	count, per block: length raw entries live sha256[32] first last
 //	count, per predicate in order: name entries
 //	count, per fingerprint in order: name sum[16]
+//	record                                               (version 2)
+//	0 or 1 + count, per span in order: start keys sum[16] (version 2)
 //
 // A key is how many bytes it shares with the key before it (first with the last
 // of the block before), then the rest as a string.
 const (
 	sealMagic   = "BrockSeal"
-	sealVersion = 1
+	sealVersion = 2
 
 	sealKeyed      = 1
 	sealCompressed = 2
@@ -107,7 +122,7 @@ func (s *Seal) Encode(dataKey []byte) ([]byte, error) {
 	if err := checkKey(dataKey); err != nil {
 		return nil, err
 	}
-	if err := s.File.check(); err != nil {
+	if err := errors.Join(s.File.check(), checkSpans(s.Spans)); err != nil {
 		return nil, fmt.Errorf("seal of %v: %w", s.Identity(), err)
 	}
 	body := s.appendBody(nil)
@@ -118,7 +133,7 @@ func (s *Seal) Encode(dataKey []byte) ([]byte, error) {
 	if len(dataKey) > 0 {
 		flags |= sealKeyed
 	}
-	b := append([]byte(sealMagic), sealVersion, flags)
+	b := append([]byte(sealMagic), s.version(), flags)
 	if len(dataKey) > 0 {
 		b = append(b, keyCheck(dataKey)...)
 	}
@@ -133,6 +148,14 @@ func (s *Seal) Encode(dataKey []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seal of %v: %w: %d bytes, above the limit of %d", s.Identity(), fs.ErrInvalid, max(len(b), len(body)), MaxSeal)
 	}
 	return b, nil
+}
+
+// version is the oldest that can say all.
+func (s *Seal) version() byte {
+	if s.Record == nil && s.Spans == nil {
+		return 1
+	}
+	return sealVersion
 }
 
 func sealMAC(dataKey, b []byte) []byte {
@@ -166,6 +189,16 @@ func (f *FileInfo) check() error {
 	}
 	if offset != f.Size || len(f.Blocks) == 0 {
 		return fmt.Errorf("%d blocks that end at %d in a file of %d: %w", len(f.Blocks), offset, f.Size, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// checkSpans holds for spans as check does for blocks: they ascend, and none is empty.
+func checkSpans(spans []Span) error {
+	for i, s := range spans {
+		if s.Keys <= 0 || i > 0 && bytes.Compare(spans[i-1].Start, s.Start) >= 0 {
+			return fmt.Errorf("span %d of %d keys from %x: %w", i, s.Keys, s.Start, fs.ErrInvalid)
+		}
 	}
 	return nil
 }
@@ -205,6 +238,19 @@ func (s *Seal) appendBody(b []byte) []byte {
 		sum := s.Fingerprint[name]
 		b = appendString(b, name)
 		b = append(b, sum[:]...)
+	}
+	if s.version() == 1 {
+		return b
+	}
+	b = appendString(b, s.Record)
+	if s.Spans == nil {
+		return binary.AppendUvarint(b, 0)
+	}
+	b = binary.AppendUvarint(b, 1+uint64(len(s.Spans)))
+	for i := range s.Spans {
+		b = keys.append(b, s.Spans[i].Start)
+		b = binary.AppendUvarint(b, uint64(s.Spans[i].Keys))
+		b = append(b, s.Spans[i].Sum[:]...)
 	}
 	return b
 }
