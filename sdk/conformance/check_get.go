@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
@@ -83,7 +82,7 @@ func getCancelled(p *place) {
 		p.Errorf("reading: %v", err)
 	}
 	cancel()
-	p.within(time.Second, "Get that is cancelled", func() {
+	p.within(prompt, "Get that is cancelled", func() {
 		_, err := io.Copy(io.Discard, r)
 		p.wantErr("reading after a cancel", err, context.Canceled)
 	})

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/code"
+	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 )
 
 // A keyring is the key provider of one check.
@@ -135,7 +136,7 @@ func wrapConcurrent(k *keyring) {
 func wrapCancelled(k *keyring) {
 	ctx, cancel := context.WithCancel(k.ctx)
 	cancel()
-	k.within(time.Second, "Wrap with a context that has ended", func() {
+	k.within(prompt, "Wrap with a context that has ended", func() {
 		if _, err := k.keys.Wrap(ctx, pattern(32)); !errors.Is(err, context.Canceled) {
 			k.Errorf("Wrap with a context that has ended: %v", err)
 		}
@@ -161,25 +162,43 @@ func exportSize(k *keyring) {
 }
 
 // keysHidden makes the plugin fail in every way, and looks for keys in what it
-// says.
+// says until its end. It speaks to the plugin itself: a host would mask them.
 func keysHidden(k *keyring) {
-	key := pattern(32)
-	w := k.wrap(key)
-	var said strings.Builder
-	for _, bad := range []sdk.WrappedKey{
-		{KeyID: w.KeyID, Ciphertext: nil},
-		{KeyID: w.KeyID, Ciphertext: w.Ciphertext[1:]},
-		{KeyID: w.KeyID + "x", Ciphertext: w.Ciphertext},
-		{KeyID: "", Ciphertext: key},
-	} {
-		fmt.Fprintln(&said, k.refused("a wrapped key that is none", bad, sdk.ErrWrongKey, sdk.ErrCorrupt, sdk.ErrInvalid))
+	process := k.lab.own(k.trial)
+	w := tap(k.trial, process)
+	if err := w.open(k.lab.Settings); err != nil {
+		k.Fatalf("open: %v", err)
 	}
-	for _, odd := range [][]byte{nil, key[:7], bytes.Repeat(key, 1000)} {
-		if _, err := k.keys.Wrap(k.ctx, odd); err != nil {
-			fmt.Fprintln(&said, err)
+	var said strings.Builder
+	saying := func(err error) {
+		var remote *code.Remote
+		if errors.As(code.Error(err), &remote) {
+			fmt.Fprintln(&said, remote.Text, remote.Tip)
 		}
 	}
-	for _, secret := range append([][]byte{key}, k.exported()...) {
+	key := pattern(32)
+	good, err := w.keys.Wrap(k.ctx, &pluginpb.WrapRequest{Instance: w.instance, DataKey: key})
+	if err != nil {
+		k.Fatalf("Wrap: %v", code.Error(err))
+	}
+	for _, bad := range []sdk.WrappedKey{
+		{KeyID: good.GetKeyId(), Ciphertext: good.GetCiphertext()},
+		{KeyID: good.GetKeyId(), Ciphertext: nil},
+		{KeyID: good.GetKeyId(), Ciphertext: good.GetCiphertext()[1:]},
+		{KeyID: good.GetKeyId() + "x", Ciphertext: good.GetCiphertext()},
+		{KeyID: "", Ciphertext: key},
+	} {
+		_, err := w.keys.Unwrap(k.ctx, &pluginpb.UnwrapRequest{Instance: w.instance, KeyId: bad.KeyID, Ciphertext: bad.Ciphertext})
+		saying(err)
+	}
+	for _, odd := range [][]byte{nil, key[:7], bytes.Repeat(key, 1000)} {
+		_, err := w.keys.Wrap(k.ctx, &pluginpb.WrapRequest{Instance: w.instance, DataKey: odd})
+		saying(err)
+	}
+	secrets := append([][]byte{key}, k.exported()...)
+	_, _ = w.keys.ExportKey(k.ctx, &pluginpb.ExportKeyRequest{Instance: w.instance})
+	_ = process.Close() // now it has said all
+	for _, secret := range secrets {
 		k.lab.hunt(k.trial, said.String(), "a key", secret)
 	}
 }
@@ -192,4 +211,41 @@ func (k *keyring) exported() [][]byte {
 		}
 	}
 	return nil
+}
+
+// wrapOddSizes wraps what is no key for AES. The provider may refuse it, and may
+// not lose any of it.
+func wrapOddSizes(k *keyring) {
+	for _, size := range []int{0, 1, 15, 17, 31, 33, 64, 1000} {
+		data := pattern(size)
+		w, err := k.keys.Wrap(k.ctx, data)
+		if err != nil {
+			k.wantErr(fmt.Sprintf("Wrap of %d bytes", size), err, sdk.ErrInvalid)
+			continue
+		}
+		k.unwrapTo(k.keys, w, data)
+	}
+}
+
+// unwrapOtherID asks for a key that the provider does not have.
+func unwrapOtherID(k *keyring) {
+	w := k.wrap(pattern(32))
+	for _, id := range []string{w.KeyID + "x", w.KeyID[:len(w.KeyID)-1], "", "kit/another-key"} {
+		k.refused(fmt.Sprintf("a wrapped key under the id %q", id), sdk.WrappedKey{KeyID: id, Ciphertext: w.Ciphertext},
+			sdk.ErrWrongKey, sdk.ErrInvalid)
+	}
+	k.unwrapTo(k.keys, w, pattern(32))
+}
+
+// keysSeparate closes one of two instances that are open in one process.
+func keysSeparate(k *keyring) {
+	w := k.wrap(pattern(32))
+	other, err := k.lab.shared(k.trial).OpenKeyProvider(k.ctx, k.lab.Settings)
+	if err != nil {
+		k.Fatalf("open: %v", err)
+	}
+	for range 2 {
+		closeValue(k.trial, other)
+	}
+	k.unwrapTo(k.keys, w, pattern(32))
 }

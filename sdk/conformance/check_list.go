@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
 )
@@ -73,7 +72,7 @@ func listMany(p *place) {
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	cancel()
-	p.within(time.Second, "List with a context that has ended", func() {
+	p.within(prompt, "List with a context that has ended", func() {
 		var last error
 		for _, err := range p.dst.List(ctx, p.root+"many/") {
 			last = err

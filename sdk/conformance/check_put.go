@@ -8,7 +8,6 @@ import (
 	"io"
 	"sync/atomic"
 	"testing/iotest"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
@@ -102,7 +101,7 @@ func putFailingSource(p *place) {
 		for _, failure := range []error{broken, io.ErrUnexpectedEOF} {
 			name := fmt.Sprintf("broken/%d", size)
 			r := io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(failure))
-			p.within(3*time.Second, "Put from a source that fails", func() {
+			p.within(prompt, "Put from a source that fails", func() {
 				err := p.dst.Put(p.ctx, p.root+name, r)
 				p.wantErr("Put from a source that fails", err, failure)
 			})
@@ -142,7 +141,7 @@ func putCancelled(p *place) {
 }
 
 func (p *place) putCancelled(ctx context.Context, name string, r io.Reader) {
-	p.within(time.Second, "Put that is cancelled", func() {
+	p.within(prompt, "Put that is cancelled", func() {
 		p.wantErr("Put that is cancelled", p.dst.Put(ctx, p.root+name, r), context.Canceled)
 	})
 	p.absent(name, "after a Put that was cancelled")

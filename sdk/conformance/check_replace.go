@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing/iotest"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
@@ -132,14 +131,14 @@ func replaceFailingSource(p replacing) {
 	for _, size := range []int{0, 1, 2*frame.Size + 1} {
 		for name, version := range map[string]string{"kept": version, "absent": ""} {
 			r := io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(broken))
-			p.within(3*time.Second, "Replace from a source that fails", func() {
+			p.within(prompt, "Replace from a source that fails", func() {
 				_, err := p.Replace(p.ctx, p.root+name, r, version)
 				p.wantErr("Replace from a source that fails", err, broken)
 			})
 		}
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
-	p.within(time.Second, "Replace that is cancelled", func() {
+	p.within(prompt, "Replace that is cancelled", func() {
 		_, err := p.Replace(ctx, p.root+"kept", readerFunc(func([]byte) (int, error) {
 			cancel()
 			return 0, ctx.Err()

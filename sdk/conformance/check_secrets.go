@@ -3,18 +3,56 @@ package conformance
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/code"
 )
 
 // secretSettings opens the plugin with every secret setting wrong, and looks for
-// those and for the right ones in whatever it says. The host masks them as they
-// are; it does not know every way of encoding them.
+// those and for the right ones in whatever it says. It speaks to the plugin
+// itself: a host would mask them.
 func secretSettings(t *trial, l *lab) {
 	p := l.own(t)
 	var said strings.Builder
+	secrets := map[string][][]byte{}
+	for _, s := range p.Description().Settings {
+		if !s.Secret {
+			continue
+		}
+		canary := "brock-canary-" + newRoot()
+		secrets[s.Name] = [][]byte{[]byte(canary), plain(l.Settings[s.Name])}
+		for _, value := range []any{canary, l.Settings[s.Name]} {
+			w := tap(t, p)
+			err := w.open(l.with(s.Name, value))
+			if err == nil {
+				err = w.use(l)
+			}
+			var remote *code.Remote
+			if errors.As(err, &remote) {
+				fmt.Fprintln(&said, remote.Text, remote.Tip)
+			}
+		}
+	}
+	if len(secrets) == 0 {
+		t.Skipf("the plugin has no secret settings")
+	}
+	_ = p.Close() // now it has said all
+	for name, values := range secrets {
+		for _, secret := range values {
+			l.hunt(t, said.String(), name, secret)
+		}
+	}
+}
+
+// secretsUnseen looks for secret settings where every user of the machine, or
+// every process that the plugin starts, can see them.
+func secretsUnseen(t *trial, l *lab) {
+	t.needProc()
+	p := l.own(t)
 	secrets := 0
 	for _, s := range p.Description().Settings {
 		if !s.Secret {
@@ -22,35 +60,30 @@ func secretSettings(t *trial, l *lab) {
 		}
 		secrets++
 		canary := "brock-canary-" + newRoot()
-		settings := l.with(s.Name, canary)
-		if v, err := l.open(t, p, settings); err != nil {
-			fmt.Fprintln(&said, err)
-		} else {
-			fmt.Fprintln(&said, useOnce(t, v))
-			closeValue(t, v)
+		for _, value := range []any{canary, l.Settings[s.Name]} {
+			w := tap(t, p)
+			if w.open(l.with(s.Name, value)) == nil {
+				_ = w.use(l)
+			}
 		}
-		l.hunt(t, said.String(), s.Name, []byte(canary))
-		if right, ok := l.Settings[s.Name]; ok {
-			l.hunt(t, said.String(), s.Name, plain(right))
+		right := plain(l.Settings[s.Name])
+		if strings.Contains(strings.Join(l.Env, "\n"), string(right)) {
+			right = nil // the user has put it there
+		}
+		for _, q := range family(p.Pid()) {
+			for _, file := range []string{"cmdline", "environ"} {
+				data, _ := os.ReadFile(procFile(q.pid, file))
+				for _, form := range append(formsOf([]byte(canary)), formsOf(right)...) {
+					if strings.Contains(string(data), form) {
+						t.Errorf("%s appears in %s of process %d", s.Name, file, q.pid)
+					}
+				}
+			}
 		}
 	}
 	if secrets == 0 {
 		t.Skipf("the plugin has no secret settings")
 	}
-}
-
-// useOnce returns the error of something that needs the settings.
-func useOnce(t *trial, v any) error {
-	switch v := v.(type) {
-	case sdk.Destination:
-		for _, err := range v.List(t.ctx, "") {
-			return err
-		}
-	case sdk.KeyProvider:
-		_, err := v.Wrap(t.ctx, pattern(32))
-		return err
-	}
-	return nil
 }
 
 // hunt looks for a secret in what the plugin has said.

@@ -31,37 +31,97 @@ func directChecks() []check[*place] {
 	}
 }
 
-// destinationChecks are those and the ones that are about a process.
+// destinationChecks are those and the ones that are about a process, or about
+// what goes over the wire.
 func destinationChecks() []check[*place] {
-	checks := []check[*place]{
-		{"protocol", "core", "describes itself", inLab(describeStable)},
-		{"errors", "core", "settings are strict", inLab(settingsStrict)},
-	}
+	checks := ofLab(protocolChecks("core"), inLab)
 	checks = append(checks, directChecks()...)
-	return append(
-		checks,
-		check[*place]{"errors", "core", "forbidden is not absent", denied},
-		check[*place]{"life cycle", "core", "objects outlive the process", outlive},
-		check[*place]{"life cycle", "core", "instances are separate", separate},
-		check[*place]{"secrets", "core", "secret settings appear nowhere", inLab(secretSettings)},
-	)
+	checks = append(checks, []check[*place]{
+		{"protocol", "core", "unknown fields are ignored", direct(putUnknownFields)},
+		{"put and get", "core", "half-close is no commit", direct(halfClose)},
+		{"put and get", "core", "cancel is no commit", direct(cancelSteps)},
+		{"put and get", "core", "damaged frames are refused", direct(damagedFrames)},
+		{"put and get", "core", "a commit matches the frames", direct(wrongCommits)},
+		{"put and get", "core", "nothing follows a commit", direct(afterCommit)},
+		{"put and get", "core", "get is framed and sealed", direct(getSealed)},
+		{"put and get", "core", "objects take either connection", direct(eitherWay)},
+		{"put and get", "limits", "parts of every size", direct(putParts)},
+		{"conditions", "core", "unknown conditions are refused", direct(unknownCondition)},
+		{"conditions", "core", "a put may be sent again", direct(replayedPut)},
+		{"names", "core", "names are checked by the plugin", direct(namesRefusedByPlugin)},
+		{"list", "core", "list during change", direct(listDuringChange)},
+		{"errors", "core", "errors say their kind", direct(errorsSayTheirKind)},
+		{"errors", "core", "forbidden is not absent", denied},
+		{"errors", "core", "missing is not empty", missing},
+		{"errors", "core", "read-only is forbidden", readOnly},
+		{"errors", "core", "full is said so", full},
+		{"errors", "core", "throttled is worth another try", throttled},
+		{"concurrency", "limits", "puts to the limit and beyond", direct(putLimit)},
+		{"concurrency", "limits", "the largest object", direct(objectLimit)},
+		{"life cycle", "life", "objects outlive the process", outlive},
+		{"life cycle", "life", "instances are separate", separate},
+		{"life cycle", "life", "cancel reaches the plugin", cancelHeard},
+		{"leaks", "life", "a thousand operations leave nothing", putLeaks},
+	}...)
+	checks = append(checks, ofLab(lifeChecks("core"), inLab)...)
+	return append(checks, check[*place]{"speed", "speed", "speed of put and get", speed})
 }
 
 func keyChecks() []check[*keyring] {
-	return []check[*keyring]{
-		{"protocol", "keys-wrap", "describes itself", ofKeysLab(describeStable)},
-		{"errors", "keys-wrap", "settings are strict", ofKeysLab(settingsStrict)},
+	checks := ofLab(protocolChecks("keys-wrap"), ofKeysLab)
+	checks = append(checks, []check[*keyring]{
+		{"protocol", "keys-wrap", "unknown fields are ignored", ofKeys(wrapUnknownFields)},
 		{"put and get", "keys-wrap", "wrap and unwrap", ofKeys(wrapRoundTrip)},
-		{"secrets", "keys-wrap", "a wrapped key shows nothing", ofKeys(wrapHides)},
-		{"errors", "keys-wrap", "unwrap what was tampered with", ofKeys(unwrapTampered)},
-		{"errors", "keys-wrap", "unwrap with another key", ofKeys(unwrapOther)},
-		{"life cycle", "keys-wrap", "unwrap in another process", ofKeys(unwrapElsewhere)},
-		{"concurrency", "keys-wrap", "many at once", ofKeys(wrapConcurrent)},
+		{"put and get", "keys-wrap", "wrap of odd sizes", ofKeys(wrapOddSizes)},
 		{"put and get", "keys-wrap", "wrap that is too late", ofKeys(wrapCancelled)},
 		{"put and get", "keys-export", "export a key that fits", ofKeys(exportSize)},
+		{"errors", "keys-wrap", "unwrap what was tampered with", ofKeys(unwrapTampered)},
+		{"errors", "keys-wrap", "unwrap under another id", ofKeys(unwrapOtherID)},
+		{"errors", "keys-wrap", "unwrap with another key", ofKeys(unwrapOther)},
+		{"concurrency", "keys-wrap", "many at once", ofKeys(wrapConcurrent)},
+		{"life cycle", "life", "unwrap in another process", ofKeys(unwrapElsewhere)},
+		{"life cycle", "life", "instances are separate", ofKeys(keysSeparate)},
+		{"leaks", "life", "a thousand operations leave nothing", ofKeys(wrapLeaks)},
+		{"secrets", "keys-wrap", "a wrapped key shows nothing", ofKeys(wrapHides)},
 		{"secrets", "keys-wrap", "keys appear nowhere", ofKeys(keysHidden)},
-		{"secrets", "keys-wrap", "secret settings appear nowhere", ofKeysLab(secretSettings)},
+	}...)
+	return append(checks, ofLab(lifeChecks("keys-wrap"), ofKeysLab)...)
+}
+
+// protocolChecks and lifeChecks are for both kinds of plugin. The profile given
+// is that which every plugin of its kind has.
+func protocolChecks(core string) []check[*lab] {
+	return []check[*lab]{
+		{"protocol", core, "describes itself", describeStable},
+		{"protocol", core, "greets with one line", greets},
+		{"protocol", core, "tells its own version", tellsVersion},
+		{"protocol", core, "started by hand", byHand},
+		{"protocol", core, "describes itself by hand", describesByHand},
+		{"protocol", core, "unknown instance is refused", unknownInstance},
+		{"protocol", core, "an instance id is used once", instanceOnce},
+		{"protocol", core, "oversize message is survived", oversize},
+		{"errors", core, "settings are strict", settingsStrict},
 	}
+}
+
+func lifeChecks(core string) []check[*lab] {
+	return []check[*lab]{
+		{"life cycle", "life", "ends with its host", endsWithItsHost},
+		{"life cycle", "life", "stopped and resumed", stopped},
+		{"life cycle", "life", "killed in the middle", killed},
+		{"life cycle", "life", "told to end in the middle", drains},
+		{"secrets", core, "secret settings appear nowhere", secretSettings},
+		{"secrets", core, "secret settings are not for everybody", secretsUnseen},
+	}
+}
+
+// ofLab makes checks of a plugin into those of what it serves.
+func ofLab[S any](checks []check[*lab], of func(func(*trial, *lab)) func(*trial, S)) []check[S] {
+	var all []check[S]
+	for _, c := range checks {
+		all = append(all, check[S]{c.group, c.profile, c.name, of(c.run)})
+	}
+	return all
 }
 
 func direct(run func(*place)) func(*trial, *place) {

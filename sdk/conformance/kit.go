@@ -20,6 +20,7 @@ type Result struct {
 	Profile  string        // the ability that the promise belongs to, as in "core" or "replace"
 	Failures []string      // how it was broken; none: it was kept
 	Skipped  string        // why it was not checked, if it was not
+	Measured string        // what was found out besides, for people; mostly nothing
 	Took     time.Duration // how long it took to find out
 }
 
@@ -38,6 +39,7 @@ type trial struct {
 	mu       sync.Mutex
 	failures []string
 	skipped  string
+	measured string
 	cleanups []func()
 }
 
@@ -132,7 +134,10 @@ func (c check[S]) try(ctx context.Context, subject func(*trial) S) (r Result, fi
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Result{Check: c.name, Group: c.group, Profile: c.profile, Failures: t.failures, Skipped: t.skipped, Took: time.Since(start)}, finished
+	return Result{
+		Check: c.name, Group: c.group, Profile: c.profile,
+		Failures: t.failures, Skipped: t.skipped, Measured: t.measured, Took: time.Since(start),
+	}, finished
 }
 
 func (t *trial) cleanUp() {
@@ -140,6 +145,10 @@ func (t *trial) cleanUp() {
 		defer f()
 	}
 }
+
+// prompt is how soon a plugin must hear that there is nothing more to come. It
+// is promised within a second; a machine may be busy.
+const prompt = 5 * time.Second
 
 // within fails the check if f takes longer than d. It waits for f anyway.
 func (t *trial) within(d time.Duration, what string, f func()) {

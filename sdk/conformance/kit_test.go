@@ -21,7 +21,8 @@ import (
 
 // The test binary is also the plugins of these tests.
 func TestMain(m *testing.M) {
-	if os.Getenv(handshake.Config.MagicCookieKey) == "" {
+	if os.Getenv(handshake.Config.MagicCookieKey) == "" && !ByHand() {
+		Init()
 		goleak.VerifyTestMain(m)
 	}
 	p := sdk.Plugin{Name: "ring", Version: "1", Doc: "For tests."}

@@ -122,9 +122,9 @@ func (p *place) absent(name, when string) {
 }
 
 // wantErr fails the check unless err is of that kind.
-func (p *place) wantErr(what string, err, kind error) {
+func (t *trial) wantErr(what string, err, kind error) {
 	if !errors.Is(err, kind) {
-		p.Errorf("%s: %v, want the kind %q", what, err, kind)
+		t.Errorf("%s: %v, want the kind %q", what, err, kind)
 	}
 }
 

@@ -19,8 +19,14 @@ type Subject struct {
 	Settings map[string]any // of a place, or a key, that it may use as it likes
 	Env      []string       // NAME=value that it may see besides the usual
 
-	Denied *Variant // of a destination: a place it may neither read nor write; may be nil
-	Other  *Variant // of a key provider: another key; may be nil
+	// Of a destination. Each may be nil: then there is a check less.
+	Denied    *Variant // a place that it may neither read nor write
+	ReadOnly  *Variant // a place that it may read, and not write
+	Missing   *Variant // a place that is not there: a misspelt bucket or directory
+	Full      *Variant // a place with room for less than 32 MiB
+	Throttled *Variant // a place that turns every request away, until later
+
+	Other *Variant // of a key provider: another key; may be nil
 
 	Only []string // the names of the checks to run; none: all
 }
@@ -96,7 +102,14 @@ type lab struct {
 	dst     sdk.Destination
 }
 
-func newLab(s Subject) *lab { return &lab{Subject: s, stderr: &lines{}} }
+// newLab refuses to work in a process that should be the plugin: it would start
+// itself for ever.
+func newLab(s Subject) *lab {
+	if ByHand() {
+		panic("this program is a plugin now: its main, or its TestMain, must ask conformance.ByHand")
+	}
+	return &lab{Subject: s, stderr: &lines{}}
+}
 
 // start starts one more process.
 func (l *lab) start(t *trial, env ...string) *launch.Process {

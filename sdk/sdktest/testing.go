@@ -3,6 +3,7 @@ package sdktest
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -20,10 +21,11 @@ import (
 // Main runs the tests, or the plugin if this process was started as one. After
 // tests that passed it looks for goroutines that are left.
 func Main(m *testing.M, plugin func()) {
-	if os.Getenv(handshake.Config.MagicCookieKey) != "" {
+	if os.Getenv(handshake.Config.MagicCookieKey) != "" || conformance.ByHand() {
 		plugin()
 		return
 	}
+	conformance.Init()
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -61,7 +63,36 @@ func Env(env ...string) Option {
 // Denied gives the settings of a place that the plugin may neither read nor
 // write, for the check that this is not mistaken for an empty one.
 func Denied(settings any, env ...string) Option {
-	return func(s *conformance.Subject) { s.Denied = &conformance.Variant{Settings: settingsOf(settings), Env: env} }
+	return func(s *conformance.Subject) {
+		s.Denied = &conformance.Variant{Settings: settingsOf(settings), Env: env}
+	}
+}
+
+// ReadOnly gives the settings of a place that the plugin may read, and not
+// write.
+func ReadOnly(settings any, env ...string) Option {
+	return func(s *conformance.Subject) {
+		s.ReadOnly = &conformance.Variant{Settings: settingsOf(settings), Env: env}
+	}
+}
+
+// Missing gives the settings of a place that is not there.
+func Missing(settings any, env ...string) Option {
+	return func(s *conformance.Subject) {
+		s.Missing = &conformance.Variant{Settings: settingsOf(settings), Env: env}
+	}
+}
+
+// Full gives the settings of a place with room for less than 32 MiB.
+func Full(settings any, env ...string) Option {
+	return func(s *conformance.Subject) { s.Full = &conformance.Variant{Settings: settingsOf(settings), Env: env} }
+}
+
+// Throttled gives the settings of a place that turns every request away.
+func Throttled(settings any, env ...string) Option {
+	return func(s *conformance.Subject) {
+		s.Throttled = &conformance.Variant{Settings: settingsOf(settings), Env: env}
+	}
 }
 
 // Other gives the settings of a key provider that has another key.
@@ -101,10 +132,13 @@ func self(t *testing.T, settings any, options []Option) conformance.Subject {
 // report makes a subtest of every result.
 func report(t *testing.T, results iter.Seq[conformance.Result]) {
 	t.Helper()
-	var profiles []string
+	reached := map[string]bool{} // false once a check of the profile has failed
 	for r := range results {
 		t.Run(r.Check, func(t *testing.T) {
 			t.Logf("found out in %v", r.Took.Round(time.Millisecond))
+			if r.Measured != "" {
+				t.Log(r.Measured)
+			}
 			for _, f := range r.Failures {
 				t.Error(f)
 			}
@@ -112,11 +146,12 @@ func report(t *testing.T, results iter.Seq[conformance.Result]) {
 				t.Skip(r.Skipped)
 			}
 		})
-		if r.OK() && !slices.Contains(profiles, r.Profile) {
-			profiles = append(profiles, r.Profile)
+		if good, seen := reached[r.Profile]; r.OK() && !seen || len(r.Failures) > 0 && (good || !seen) {
+			reached[r.Profile] = r.OK()
 		}
 	}
-	t.Logf("profiles: %s", strings.Join(profiles, ", "))
+	maps.DeleteFunc(reached, func(_ string, good bool) bool { return !good })
+	t.Logf("profiles: %s", strings.Join(slices.Sorted(maps.Keys(reached)), ", "))
 }
 
 // settingsOf returns settings as a host sends them.
