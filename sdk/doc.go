@@ -12,6 +12,22 @@
 //
 //	func Open(ctx context.Context, c Config) (*Store, error)
 //
+// Directory example has one of each kind, whole: about fifty lines and about
+// thirty. The file README.md shows them, and goes on with the protocol for those
+// who write in another language.
+//
+// # The loop
+//
+// The command makes a project, checks what was built and installs it:
+//
+//	brock plugin new --kind destination --lang go NAME
+//	go build -o brock-destination-NAME .
+//	brock plugin test ./brock-destination-NAME --setting uri=...
+//	brock plugin install ./brock-destination-NAME
+//
+// Package sdktest runs the same checks from go test, across the same process
+// boundary that the host uses.
+//
 // # Settings
 //
 // A field of Config is a setting. Its tags say which:
@@ -23,14 +39,40 @@
 // A setting that Config does not have is an error, so that a misspelt one is
 // never ignored. Text is accepted for bool, numbers and durations.
 //
+// # Errors
+//
+// The host acts upon the kind of an error, which is found with errors.Is, and
+// shows its text: wrap [ErrNotExist] and the others with %w. [WithHint] adds
+// what the user can do. A panic in a call becomes an error without its value.
+//
+// # Logging
+//
+// [Logger] is the plugin's log: level, keys and values reach that of the host.
+// What else is written to standard error is logged by the line. Standard output
+// belongs to the host.
+//
+// # Secrets
+//
+// They arrive with Open and nowhere else, and have the type [Secret], which
+// prints as "[secret]". The host hides their values, as they are and in the
+// usual encodings, in all that the plugin writes and in its errors. The process
+// dumps no core; on Linux a key provider is also closed to debuggers and to
+// other processes of the same user, unless they have the help of root.
+//
+// # Limits
+//
+// [Limits] say how many Puts may be under way and how large an object may be.
+// The host keeps to them. [SizeHint] tells the author of Put how much there
+// will be, where that is known.
+//
 // # Life of a plugin
 //
-// The host may open several instances in one process. Standard error is the
-// plugin's log. The environment holds the proxy variables, TZ, SSL_CERT_FILE,
-// SSL_CERT_DIR, HOME, and what the user permitted. When the host is gone, so are
-// the plugin and the processes of its group, within two seconds.
+// The host may open several instances in one process. The environment holds the
+// proxy variables, TZ, SSL_CERT_FILE, SSL_CERT_DIR, HOME, and what the user
+// permitted. When the host is gone, so are the plugin and the processes of its
+// group, within two seconds.
 //
-// Package sdktest checks a plugin against every promise made here, across the
-// same process boundary that the host uses. Other languages speak the protocol
-// in directory proto.
+// A Put whose success the host never heard of may come again. The SDK knows the
+// last ones by their ids, and answers for those that are complete and the same:
+// the author need do nothing.
 package sdk
