@@ -25,7 +25,7 @@ func stopped(t *trial, l *lab) {
 		t.Fatalf("open: %v", err)
 	}
 	all := family(p.Pid())
-	stop(p.Pid())
+	t.stop(p.Pid())
 	ctx, cancel := context.WithTimeout(t.ctx, 300*time.Millisecond)
 	defer cancel()
 	t.within(patience, "an operation whose deadline is over", func() {
@@ -37,9 +37,17 @@ func stopped(t *trial, l *lab) {
 	if err := use(t.ctx, v); err != nil {
 		t.Errorf("an operation of a plugin that was stopped for a while: %v", err)
 	}
-	stop(p.Pid())
+	t.stop(p.Pid())
 	t.within(patience, "Close of a plugin that is stopped", func() { _ = p.Close() })
 	t.gone("after Close of a plugin that was stopped", all)
+}
+
+// stop stops a process. It takes the kernel a moment.
+func (t *trial) stop(pid int) {
+	stop(pid)
+	if !eventually(lifeTime, func() bool { f := stat(pid); return f != nil && f[0] == "T" }) {
+		t.Fatalf("the plugin does not stop at SIGSTOP")
+	}
 }
 
 // use is something that needs an open plugin, and changes nothing.
