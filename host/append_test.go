@@ -195,3 +195,101 @@ func TestBrokenRecord(t *testing.T) {
 		t.Error("a forced full backup went on with the series")
 	}
 }
+
+// Beside a manifest or a commit record that is broken or gone, what is whole is listed
+// and can be restored by its name; nothing is built on the rest.
+func TestBesideBrokenManifests(t *testing.T) {
+	e := &Engine{}
+	f := fixtures(t)[0]
+	var dirs []string
+	for point := range 2 {
+		dirs = append(dirs, restore(t, e, RestoreRequest{From: location(t, filepath.Join(f.dir, "backup")), Key: keyOf(f.key), Number: point + 1, KeepVersions: true}))
+	}
+	spoil := func(mem *sdktest.Memory, name string) {
+		data := mem.Bytes(name)
+		data[len(data)/2] ^= 1
+		mem.Set(name, data)
+	}
+	for name, test := range map[string]struct {
+		spoil   func(mem *sdktest.Memory, series string)
+		object  func(series string) string
+		listed  int
+		first   bool // the first backup needs no name
+		last    bool // the second can be restored by its name
+		newFull bool // a new series may begin beside it
+	}{
+		"master is garbage": {
+			func(mem *sdktest.Memory, _ string) { mem.Set(manifest.MasterName, []byte("{")) },
+			func(string) string { return manifest.MasterName }, 3, false, true, false,
+		},
+		"master contradicts": {
+			func(mem *sdktest.Memory, _ string) {
+				mem.Set(manifest.MasterName, bytes.Replace(mem.Bytes(manifest.MasterName), []byte(`"backup_num":2`), []byte(`"backup_num":3`), 1))
+			},
+			func(string) string { return manifest.MasterName }, 3, false, true, false,
+		},
+		"last record is garbage": {
+			func(mem *sdktest.Memory, series string) { spoil(mem, manifest.RecordName(series, 2)) },
+			func(series string) string { return manifest.RecordName(series, 2) }, 2, true, false, true,
+		},
+		"last record is garbage and not published": {
+			func(mem *sdktest.Memory, series string) {
+				spoil(mem, manifest.RecordName(series, 2))
+				mem.Set(manifest.MasterName, firstManifest(t, mem.Bytes(manifest.MasterName)))
+			},
+			func(series string) string { return manifest.RecordName(series, 2) }, 2, true, false, true,
+		},
+		"last record is gone": {
+			func(mem *sdktest.Memory, series string) {
+				if err := mem.Delete(context.Background(), manifest.RecordName(series, 2)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func(series string) string { return manifest.RecordName(series, 2) }, 2, true, true, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := sdktest.NewMemory()
+			at := Location{URI: "memory", Destination: mem}
+			series := backup(t, e, dirs[0], BackupRequest{To: at}).Manifest.Series
+			backup(t, e, dirs[1], BackupRequest{To: at})
+			test.spoil(mem, series)
+			object := test.object(series)
+			list, err := e.List(t.Context(), at)
+			if err != nil || len(list) != test.listed {
+				t.Fatalf("%d backups are listed, want %d; %v", len(list), test.listed, err)
+			}
+			if len(list[0].Missing) > 0 {
+				t.Errorf("the first backup lacks %q", list[0].Missing)
+			}
+			if last := list[len(list)-1]; len(last.Missing) != 1 || !strings.Contains(last.Missing[0], object) {
+				t.Errorf("the last one listed lacks %q, want %s", last.Missing, object)
+			}
+			named := func(number int) error {
+				_, err := e.Restore(t.Context(), RestoreRequest{From: at, Series: series, Number: number, Postings: filepath.Join(t.TempDir(), "out")})
+				return err
+			}
+			equalsTruth(t, e, f, 0, RestoreRequest{From: at, Series: series, Number: 1})
+			if report, err := e.Verify(t.Context(), VerifyRequest{From: at, Series: series, Number: 1, Mode: VerifyDeep}); err != nil || !report.OK() {
+				t.Errorf("verify of the first: %+v, %v", report, err)
+			}
+			if test.first {
+				equalsTruth(t, e, f, 0, RestoreRequest{From: at, Number: 1})
+			}
+			switch err := named(2); {
+			case test.last && err != nil:
+				t.Errorf("restore of the second: %v", err)
+			case !test.last && (!IsDamage(err) || !strings.Contains(err.Error(), object)):
+				t.Errorf("restore of the second: %v, want damage of %s", err, object)
+			}
+			src := source(t, dirs[1])
+			defer src.Close()
+			for _, force := range []bool{false, true} {
+				_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at, ForceFull: force})
+				if wanted := force && test.newFull; wanted != (err == nil) || err != nil && (!strings.Contains(err.Error(), object) && force || Hint(err) == "") {
+					t.Errorf("backup, forced %t: %v, hint %q", force, err, Hint(err))
+				}
+			}
+		})
+	}
+}

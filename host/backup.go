@@ -163,7 +163,7 @@ func (e *Engine) settle(ctx context.Context, d sdk.Destination, p *plan, name st
 // command that took them was killed. A location that cannot be written is left
 // as it is.
 func (e *Engine) repair(ctx context.Context, c *catalogue) {
-	if !slices.ContainsFunc(c.all, unpublished) {
+	if !slices.ContainsFunc(c.all, unpublished) || c.continuable() != nil {
 		return
 	}
 	if err := c.publish(ctx); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/brock-backup/brock/host/manifest"
@@ -20,7 +22,7 @@ type catalogue struct {
 	sizes map[string]int64    // every object, by name
 
 	nested []string         // directories that are locations of their own
-	broken map[string]error // commit records that cannot be read: nothing is said of their series
+	broken map[string]error // commit records and manifests that cannot be read
 }
 
 // catalogue lists loc. It never takes "could not read" for "nothing there": any
@@ -34,7 +36,7 @@ func (e *Engine) catalogue(ctx context.Context, loc Location) (*catalogue, error
 		return nil, err
 	}
 	for _, name := range sorted(c.broken) {
-		e.log().Warn("a series is damaged", "error", c.broken[name])
+		e.log().Warn("the location is damaged", "error", c.broken[name])
 	}
 	for _, name := range c.nested {
 		e.log().Warn("a location below this one is left alone", "location", loc.URI, "nested", name)
@@ -67,42 +69,19 @@ func look(ctx context.Context, loc Location) (*catalogue, error) {
 	return c, nil
 }
 
+// read collects what manifests and commit records say. What cannot be understood is
+// broken; what cannot be read at all is an error.
 func (c *catalogue) read(ctx context.Context) error {
 	var published, records []manifest.Manifest
 	for _, name := range sorted(c.sizes) {
-		switch {
-		case name == manifest.MasterName:
-			data, err := getAll(ctx, c.loc.Destination, name)
-			if err != nil {
-				return err
-			}
-			ms, err := manifest.ParseMaster(data)
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			published = append(published, ms...)
-		case path.Base(name) == manifest.MasterName:
-			data, err := getAll(ctx, c.loc.Destination, name)
-			if err != nil {
-				return err
-			}
-			m, err := manifest.ParseSingle(path.Dir(name), data)
-			switch {
-			case errors.Is(err, manifest.ErrNested):
-				c.nested = append(c.nested, path.Dir(name))
-				continue
-			case errors.Is(err, manifest.ErrForeign):
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			published = append(published, m)
-		case isRecord(name):
-			data, err := getAll(ctx, c.loc.Destination, name)
-			if err != nil {
-				return err
-			}
+		if path.Base(name) != manifest.MasterName && !isRecord(name) {
+			continue
+		}
+		data, err := getAll(ctx, c.loc.Destination, name)
+		if err != nil {
+			return err
+		}
+		if isRecord(name) {
 			m, err := manifest.ParseRecord(data)
 			if err == nil && manifest.RecordName(m.Series, m.Number) != name {
 				err = fmt.Errorf("%w: it records backup %s", manifest.ErrCorrupt, m.ID())
@@ -112,11 +91,40 @@ func (c *catalogue) read(ctx context.Context) error {
 				continue
 			}
 			records = append(records, *m)
+			continue
 		}
+		ms, err := parsePublished(name, data)
+		switch {
+		case errors.Is(err, manifest.ErrNested):
+			c.nested = append(c.nested, path.Dir(name))
+		case errors.Is(err, manifest.ErrForeign):
+		case err != nil:
+			c.broken[name] = fmt.Errorf("%s: %w", name, err)
+		}
+		published = append(published, ms...)
 	}
 	all, err := manifest.Merge(published, records)
+	if _, master := c.sizes[manifest.MasterName]; err != nil && master && len(records) > 0 {
+		// The records are signed. What contradicts them is the other side.
+		var again error
+		if all, again = manifest.Merge(nil, records); again == nil {
+			c.broken[manifest.MasterName], err = fmt.Errorf("%s: %w", manifest.MasterName, err), nil
+		}
+	}
 	c.all = all
 	return err
+}
+
+// parsePublished reads one of Dgraph's manifests: the master, or that of a directory.
+func parsePublished(name string, data []byte) ([]manifest.Manifest, error) {
+	if name == manifest.MasterName {
+		return manifest.ParseMaster(data)
+	}
+	m, err := manifest.ParseSingle(path.Dir(name), data)
+	if err != nil {
+		return nil, err
+	}
+	return []manifest.Manifest{m}, nil
 }
 
 func isRecord(name string) bool {
@@ -157,22 +165,73 @@ func recordedSize(m *manifest.Manifest, name string) (int64, bool) {
 	return 0, false
 }
 
-// pick selects a chain of the manifests, whatever its files. A series of which a
-// commit record cannot be read is not looked at: it may say anything.
+// pick selects a chain of the manifests, whatever its files. Beside a commit record or a
+// manifest that is broken, only a backup that was named and does not need it is picked:
+// what the broken one says might be the latest, or the one before.
 func (c *catalogue) pick(series string, number int) ([]manifest.Manifest, error) {
 	chain, err := manifest.Chain(c.all, series, number)
+	named := series != "" && number != 0
 	if err == nil {
 		series = chain[0].Series
 	}
 	for _, name := range sorted(c.broken) {
-		if series == "" || path.Dir(name) == path.Dir(manifest.RecordName(series, 1)) {
-			err = &failure{c.broken[name], ErrDamaged, "bring the object back from another copy; another series can be chosen with --backup_id, or begun with --force-full"}
+		switch s, n := recorded(name); {
+		case !isRecord(name):
+			if !c.covered(name) && (!named || err != nil) {
+				err = &failure{c.broken[name], ErrDamaged, "bring the object back from another copy, or choose one of the backups that brock ls shows with --backup_id and --backup_num"}
+			}
+		case series == "" || path.Dir(name) == path.Dir(manifest.RecordName(series, 1)):
+			if s == "" || err != nil || number == 0 || n <= number {
+				err = &failure{c.broken[name], ErrDamaged, "bring the object back from another copy; an earlier backup can be chosen with --backup_num, another series with --backup_id, or begun with --force-full"}
+			}
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.loc.URI, err)
 	}
 	return chain, nil
+}
+
+// recorded takes the name of a commit record apart. The series is as it is in the name.
+func recorded(name string) (series string, number int) {
+	series = path.Base(path.Dir(name))
+	number, err := strconv.Atoi(strings.TrimSuffix(path.Base(name), ".json"))
+	if err != nil {
+		return "", 0
+	}
+	return series, number
+}
+
+// covered reports whether a directory's manifest tells nothing that a commit record
+// does not tell as well.
+func (c *catalogue) covered(name string) bool {
+	return slices.ContainsFunc(c.all, func(m manifest.Manifest) bool { return m.Record != nil && m.Path == path.Dir(name) })
+}
+
+// continuable refuses to write beside manifests or records that are broken: the next
+// backup could take the place of one that they tell of.
+func (c *catalogue) continuable() error {
+	for _, name := range sorted(c.broken) {
+		if !isRecord(name) && !c.covered(name) {
+			return fmt.Errorf("%s: %w", c.loc.URI, &failure{c.broken[name], ErrDamaged,
+				"bring the object back from another copy, or use another location; if every backup that counts is shown by brock ls, take the object away and the next backup makes it again"})
+		}
+	}
+	return nil
+}
+
+// lostRecord reports whether a backup that Brock made, as its seals show, has no commit
+// record any more. Its data can be restored; nothing can be built on it.
+func (c *catalogue) lostRecord(m *manifest.Manifest) bool {
+	if m.Record != nil {
+		return false
+	}
+	for g := range m.Groups {
+		if _, ok := c.sizes[m.Seal(g)]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // chain selects what must be restored for one backup, oldest first, and
@@ -191,12 +250,13 @@ func (c *catalogue) chain(series string, number int) ([]manifest.Manifest, error
 	return chain, nil
 }
 
-// Listing is one backup as [Engine.List] shows it.
+// Listing is one backup as [Engine.List] shows it. Of a manifest or a commit record that
+// is broken it has only the name, as the Path, and what its name says.
 type Listing struct {
 	Manifest manifest.Manifest
 	Size     int64    // stored bytes of its data objects
 	Sealed   bool     // every data object has a seal
-	Missing  []string // data objects that are not there, or have the wrong size
+	Missing  []string // objects that are not there, have the wrong size or are broken
 }
 
 // List returns the backups at loc, oldest first. A location without backups is
@@ -208,17 +268,33 @@ func (e *Engine) List(ctx context.Context, loc Location) ([]Listing, error) {
 	}
 	e.repair(ctx, c)
 	list := make([]Listing, 0, len(c.all))
+	unlisted := maps.Clone(c.broken)
 	for i := range c.all {
 		m := &c.all[i]
 		l := Listing{Manifest: *m, Sealed: len(m.Groups) > 0, Missing: c.missing(m)}
-		if err := c.broken[manifest.RecordName(m.Series, m.Number)]; err != nil {
+		record := manifest.RecordName(m.Series, m.Number)
+		if _, err := manifest.Chain(c.all, m.Series, m.Number); err != nil {
 			l.Missing = append(l.Missing, err.Error())
+		}
+		if err := c.broken[record]; err != nil {
+			l.Missing = append(l.Missing, err.Error())
+			delete(unlisted, record)
+		} else if c.lostRecord(m) {
+			l.Missing = append(l.Missing, record)
 		}
 		for g := range m.Groups {
 			l.Size += c.sizes[m.Object(g)]
 			if _, ok := c.sizes[m.Seal(g)]; !ok {
 				l.Sealed = false
 			}
+		}
+		list = append(list, l)
+	}
+	for _, name := range sorted(unlisted) {
+		l := Listing{Missing: []string{unlisted[name].Error()}}
+		l.Manifest.Path = name
+		if isRecord(name) {
+			l.Manifest.Series, l.Manifest.Number = recorded(name)
 		}
 		list = append(list, l)
 	}

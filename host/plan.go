@@ -74,6 +74,9 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 	if err := c.accepts(compat); err != nil {
 		return nil, err
 	}
+	if err := c.continuable(); err != nil {
+		return nil, err
+	}
 	if err := e.place(ctx, p, c); err != nil {
 		return nil, err
 	}
@@ -239,7 +242,14 @@ func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest
 	if lost := lostGroups(last, p.m); len(lost) > 0 {
 		return refuse("backup %s has groups %v, which are not given now", last.ID(), lost)
 	}
-	chain, err := c.chain(last.Series, last.Number)
+	chain, err := c.chain(last.Series, 0) // a record that is broken may have taken the next number
+	if err == nil {
+		for i := range chain {
+			if c.lostRecord(&chain[i]) {
+				err = damaged("", "the commit record %s is gone", manifest.RecordName(chain[i].Series, chain[i].Number))
+			}
+		}
+	}
 	if err != nil {
 		return &unsoundError{&failure{err, ErrDamaged, "the series is not whole; " + remedy}}
 	}

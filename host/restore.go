@@ -90,6 +90,11 @@ func (e *Engine) state(ctx context.Context, from Location, key *Key, series stri
 	if err != nil {
 		return nil, err
 	}
+	for i := range chain {
+		if c.lostRecord(&chain[i]) {
+			e.log().Warn("the backup's commit record is gone; what the manifest says instead is not vouched for", "backup", chain[i].ID())
+		}
+	}
 	for _, name := range leftOut(chain) {
 		e.log().Warn("the backup was taken of a damaged database; a list says what was left out", "list", name)
 	}

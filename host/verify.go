@@ -111,6 +111,9 @@ func (s *state) verifyBackup(ctx context.Context, m *manifest.Manifest, deep boo
 	for _, name := range s.c.missing(m) {
 		b.Problems = append(b.Problems, Problem{name, "missing, or of the wrong size"})
 	}
+	if s.c.lostRecord(m) {
+		b.Problems = append(b.Problems, Problem{manifest.RecordName(m.Series, m.Number), "the commit record is missing"})
+	}
 	for _, g := range sorted(m.Groups) {
 		b.Bytes += s.c.sizes[m.Object(g)]
 		if err := wrongKey(m, s.verifyFile(ctx, m, g, deep, b)); err != nil {

@@ -20,7 +20,8 @@ func (a *app) ls() *cobra.Command {
 		Short:   "List the backups of a location",
 		Long: `Ls lists the backups of a location, oldest first. A backup is sealed if Brock
 made it: then every block of it can be verified. One that lacks objects is
-listed as damaged, and the exit code is 3.`,
+listed as damaged, and the exit code is 3; so is a manifest or a commit record
+that cannot be read. The others can be restored by --backup_id and --backup_num.`,
 		Example: `  brock ls -l ./backups
   brock lsbackup -l ./backups --json`,
 		Args: noArgs,
@@ -54,7 +55,7 @@ func list(ctx context.Context, a *app, location *locationFlag) error {
 		return err
 	}
 	if len(lost) > 0 {
-		return &problem{"missing: " + strings.Join(lost, ", "), "brock verify tells which backups can still be restored", exitDamage}
+		return &problem{"missing or broken: " + strings.Join(lost, ", "), "brock verify tells which backups can still be restored", exitDamage}
 	}
 	return nil
 }
@@ -80,6 +81,14 @@ func table(w io.Writer, at host.Location, backups []host.Listing) {
 		}
 		if m.Encrypted {
 			key = "encrypted"
+		}
+		if m.ReadTs == 0 { // broken: only a name is known
+			id, dash := "-", "-"
+			if m.Series != "" {
+				id = m.ID()
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", id, dash, dash, dash, dash, dash, dash, seal, m.Path)
+			continue
 		}
 		groups := strings.Trim(fmt.Sprint(groupNumbers(m)), "[]")
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n",
