@@ -100,6 +100,11 @@ func (a *app) start() error {
 	if err != nil {
 		return err
 	}
+	if a.trace != "" {
+		if err := os.MkdirAll(a.trace, 0o700); err != nil {
+			return usageError("name a directory of yours, or one that is not there yet", "--plugin-trace: %v", err)
+		}
+	}
 	a.ran = true
 	a.screen.json = a.json
 	level := hclog.Warn

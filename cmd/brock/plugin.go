@@ -21,11 +21,11 @@ BROCK_PLUGIN_DIR, the directory plugins beside brock, and
 /usr/local/lib/brock/plugins.
 
 Where a location does not work, "brock plugin doctor" tries it step by step.`,
-		Example: "  brock plugin ls\n  brock plugin info nfs",
+		Example: "  brock plugin ls\n  brock plugin info nfs\n  brock plugin doctor ./backups",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.pluginLs(), a.pluginInfo(), a.pluginTest())
+	cmd.AddCommand(a.pluginLs(), a.pluginInfo(), a.pluginDoctor(), a.pluginBench(), a.pluginEnvironment(), a.pluginLogs(), a.pluginTest())
 	return cmd
 }
 

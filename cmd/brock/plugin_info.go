@@ -35,6 +35,10 @@ func showPlugin(w io.Writer, v pluginView) {
 	if v.Attached != "" {
 		fmt.Fprintf(t, "attached\t%s\n", v.Attached)
 	}
+	fmt.Fprintf(t, "trust\t%s\n", v.Trust)
+	if v.Digest != "" {
+		fmt.Fprintf(t, "sha256\t%s\n", v.Digest)
+	}
 	fmt.Fprintf(t, "protocol\t%d.%d\n", v.Protocol, v.ProtocolMinor)
 	if len(v.Schemes) > 0 {
 		fmt.Fprintf(t, "serves\t%s\n", serves(v.Schemes))

@@ -19,9 +19,9 @@ func (a *app) pluginLs() *cobra.Command {
 		Use:   "ls",
 		Short: "List the plugins",
 		Long: `Ls asks every plugin what it is, and lists them. A file that cannot be used is
-listed with the reason. The state is ready for a plugin that has been started and
-answers, idle for one that was not needed, and attached for one that somebody
-else runs.`,
+listed with the reason. A plugin is trusted because a lock pins its digest
+("locked"), or because there is no lock ("open"). One that somebody else runs is
+"attached".`,
 		Example: "  brock plugin ls\n  brock plugin ls --json",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listPlugins(cmd.Context()) },
@@ -32,16 +32,21 @@ else runs.`,
 type pluginView struct {
 	*sdk.Description        // nil where it was set aside
 	Path             string `json:"path"`
-	State            string `json:"state"`              // "ready", "attached" or "set aside"
+	State            string `json:"state"`               // "ready", "attached" or "set aside"
 	SetAside         string `json:"set_aside,omitempty"` // why
 	Attached         string `json:"attached,omitempty"`  // file of a plugin that runs already
+	Trust            string `json:"trust"`               // "open", "locked" or "refused"
+	Digest           string `json:"sha256,omitempty"`
 }
 
 func viewPlugin(p plugindir.Plugin) pluginView {
-	v := pluginView{Path: p.Path, Attached: p.Attached, State: "ready"}
+	v := pluginView{Path: p.Path, Attached: p.Attached, Trust: string(p.Trust), State: string(p.State)}
+	if p.Digest != (plugindir.Digest{}) {
+		v.Digest = p.Digest.String()
+	}
 	switch {
 	case p.Err != nil:
-		v.State, v.SetAside = "set aside", p.Err.Error()
+		v.State, v.SetAside = string(plugindir.SetAside), p.Err.Error()
 		return v
 	case p.Attached != "":
 		v.State = "attached"
@@ -65,14 +70,14 @@ func (a *app) listPlugins(ctx context.Context) error {
 			return
 		}
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "NAME\tKIND\tVERSION\tSERVES\tSTATE\tPATH")
+		fmt.Fprintln(t, "NAME\tKIND\tVERSION\tSERVES\tTRUST\tSTATE\tPATH")
 		for _, p := range v {
 			if p.SetAside != "" {
 				reason, _, _ := strings.Cut(p.SetAside, "\n")
-				fmt.Fprintf(t, "-\t-\t-\t-\tset aside\t%s: %s\n", p.Path, reason)
+				fmt.Fprintf(t, "-\t-\t-\t-\t%s\tset aside\t%s: %s\n", p.Trust, p.Path, reason)
 				continue
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, p.Version, serves(p.Schemes), p.State, cmp.Or(p.Attached, p.Path))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, p.Version, serves(p.Schemes), p.Trust, p.State, cmp.Or(p.Attached, p.Path))
 		}
 		t.Flush()
 	})

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brock-backup/brock/host/plugindir"
+)
+
+func (a *app) pluginLogs() *cobra.Command {
+	n := 0
+	cmd := &cobra.Command{
+		Use:   "logs NAME",
+		Short: "Show what a plugin said",
+		Long: `Logs shows the last lines that a plugin wrote to standard error, in this and in
+earlier runs of brock, without secrets. Each begins with its time and the process
+id of the brock that kept it. They are kept in brock/plugins below XDG_STATE_HOME,
+or else below ~/.local/state: about two MiB for each plugin.`,
+		Example: "  brock plugin logs nfs\n  brock plugin logs nfs -n 5 --json",
+		Args:    exactArg("plugin"),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.showLogs(args[0], n) },
+	}
+	cmd.Flags().IntVarP(&n, "lines", "n", 50, "show the last `N` lines")
+	return cmd
+}
+
+func (a *app) showLogs(name string, n int) error {
+	if n < 0 {
+		return usageError("", "-n %d", n)
+	}
+	dir := plugindir.LogDir()
+	if dir == "" {
+		return usageError("set XDG_STATE_HOME to a directory of yours", "there is no place where logs are kept: neither XDG_STATE_HOME nor HOME is set")
+	}
+	lines, err := plugindir.LogLines(dir, name, n)
+	if errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
+		lines, err = []string{}, nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.result(lines, func(w io.Writer) {
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+		}
+		if len(lines) == 0 {
+			fmt.Fprintf(a.screen, "no plugin called %s has said anything yet (logs are in %s)\n", name, dir)
+		}
+	})
+}
