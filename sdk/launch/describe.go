@@ -10,8 +10,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/brock-backup/brock/sdk"
+	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/turnstile"
 )
 
 var kinds = map[pluginpb.Kind]string{
@@ -27,13 +29,13 @@ func (p *Process) describe(ctx context.Context) error {
 		return errors.New("does not speak brock.plugin.v1: it is a plugin of another program")
 	}
 	if err != nil {
-		return fmt.Errorf("does not describe itself: %w", p.fail(ctx, err))
+		return errors.New("does not describe itself: " + p.runner.log.safe(code.Error(err).Error()))
 	}
 	if kinds[res.GetKind()] == "" {
 		return fmt.Errorf("is of a kind unknown to this version of Brock (%d)", res.GetKind())
 	}
 	p.description = description(res)
-	p.puts = newTurnstile(p.description.Limits.ConcurrentPuts)
+	p.puts = turnstile.New(p.description.Limits.ConcurrentPuts)
 	p.runner.log.settle(p.runner.env, p.runner.given, p.description.Settings)
 	return p.connectBulk(res.GetBulkSocket())
 }

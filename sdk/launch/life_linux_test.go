@@ -74,13 +74,22 @@ func number(t *testing.T, s string) int {
 // startHost starts a host with a plugin, and returns the first line it prints.
 func startHost(t *testing.T, role string) (*exec.Cmd, string) {
 	t.Helper()
+	return startHostAs(t, "host", role)
+}
+
+func startHostAs(t *testing.T, host, role string, env ...string) (*exec.Cmd, string) {
+	t.Helper()
 	tmp, err := os.MkdirTemp("", "t") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleEnv+"=host", "BROCK_TEST_PLUGIN="+role, "TMPDIR="+tmp)
+	cmd.Env = append(os.Environ(), roleEnv+"="+host, "BROCK_TEST_PLUGIN="+role, "TMPDIR="+tmp)
+	cmd.Env = append(cmd.Env, env...)
+	if _, err := cmd.StdinPipe(); err != nil { // that of go test is what a plugin's should be
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,9 @@ var roles = map[string]func(){
 	"deaf":    serveDeaf,
 	"lawless": serveLawless,
 
+	"naked": serveNaked,
+	"shout": shout,
+
 	"host":     host,
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM); select {} },
 	"pid":      func() { fmt.Fprintln(os.Stderr, os.Getpid()); select {} },
@@ -79,6 +82,26 @@ func serveDeaf() {
 		cert = c
 	}
 	greet("1|1|unix|" + l.Addr().String() + "|grpc|" + cert)
+}
+
+// shout ends when nobody listens any more.
+func shout() {
+	for {
+		fmt.Fprintln(os.Stderr, `{"@level":"info","@message":5}`)
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// serveNaked greets with a certificate, and serves without TLS.
+func serveNaked() {
+	l, err := net.Listen("unix", os.Getenv(handshake.SocketDirEnv)+"/naked")
+	if err != nil {
+		panic(err)
+	}
+	s := grpc.NewServer()
+	_ = new(lawless).GRPCServer(nil, s)
+	go func() { panic(s.Serve(l)) }()
+	greet("1|1|unix|" + l.Addr().String() + "|grpc|" + deafCert())
 }
 
 // host starts a plugin and waits to be killed.
@@ -323,6 +346,13 @@ func (*lawless) Describe(context.Context, *pluginpb.DescribeRequest) (*pluginpb.
 		Name: "lawless", Kind: pluginpb.Kind_KIND_DESTINATION,
 		Capabilities: []pluginpb.Capability{99}, // grease
 	}, nil
+}
+
+func (*lawless) Delete(_ context.Context, req *pluginpb.DeleteRequest) (*pluginpb.DeleteResponse, error) {
+	if req.GetName() == "panic" {
+		panic("with canary")
+	}
+	return &pluginpb.DeleteResponse{}, nil
 }
 
 func (*lawless) Open(context.Context, *pluginpb.OpenRequest) (*pluginpb.OpenResponse, error) {
