@@ -7,6 +7,7 @@ import (
 	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/turnstile"
 	"github.com/brock-backup/brock/sdk/internal/wire"
 )
 
@@ -15,6 +16,11 @@ type destinationServer struct {
 	pluginpb.UnimplementedDestinationServiceServer
 	meta    *meta
 	commits commits
+	puts    turnstile.Turnstile // as narrow as the plugin's limits
+}
+
+func newDestinationServer(m *meta) *destinationServer {
+	return &destinationServer{meta: m, puts: turnstile.New(m.description.Limits.ConcurrentPuts)}
 }
 
 func (s *destinationServer) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationService_GetServer) error {

@@ -37,7 +37,11 @@ func (s *destinationServer) put(open *pluginpb.PutOpen, stream pluginpb.Destinat
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	r := newPutReader(open, stream, cancel)
+	if err := s.puts.Enter(ctx); err != nil { // a host that keeps to the limits never waits
+		return "", err
+	}
+	defer s.puts.Leave()
+	r := s.newPutReader(open, stream, cancel)
 	defer r.Close()
 	version, err := s.store(ctx, open, r)
 	if err != nil {
@@ -57,10 +61,16 @@ type putReader struct {
 	sum  frame.Sum // of all frames, once it is complete
 }
 
-func newPutReader(open *pluginpb.PutOpen, stream pluginpb.DestinationService_PutServer, failed func(error)) *putReader {
+func (s *destinationServer) newPutReader(
+	open *pluginpb.PutOpen, stream pluginpb.DestinationService_PutServer, failed func(error),
+) *putReader {
+	limit := s.meta.description.Limits.ObjectSize
 	r := &putReader{hint: open.SizeHint}
 	r.Failed = failed
 	r.Next = func(sum *frame.Sum) (*wire.Frame, error) {
+		if limit > 0 && sum.Size > limit {
+			return nil, fmt.Errorf("%s is too large, %d bytes are possible: %w", open.GetName(), limit, ErrInvalid)
+		}
 		f, err := nextFrame(stream, sum)
 		r.sum = *sum
 		return f, err

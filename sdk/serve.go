@@ -22,9 +22,8 @@ import (
 // Open is called.
 func ServeDestination[C any, D Destination](p Plugin, open func(context.Context, C) (D, error)) {
 	m := newMeta[C, D](p, handshake.Destination, open)
-	m.serve(func(g *grpc.Server) {
-		pluginpb.RegisterDestinationServiceServer(g, &destinationServer{meta: m})
-	})
+	s := newDestinationServer(m) // one for all connections, for it remembers what was put
+	m.serve(func(g *grpc.Server) { pluginpb.RegisterDestinationServiceServer(g, s) })
 }
 
 // ServeKeyProvider runs a key provider plugin. It is called from main and

@@ -27,6 +27,7 @@ import (
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/turnstile"
 )
 
 // Options are how a plugin is run. The zero value is good.
@@ -83,7 +84,7 @@ type Process struct {
 	bulk        *bulk // nil if the plugin does not serve it
 	description sdk.Description
 	trace       *tracer
-	puts        turnstile // as narrow as the plugin's limits
+	puts        turnstile.Turnstile // as narrow as the plugin's limits
 
 	last   atomic.Int64 // number of the newest instance
 	mu     sync.Mutex

@@ -1,42 +1,11 @@
 package launch
 
 import (
-	"context"
 	"fmt"
 	"io"
 
 	"github.com/brock-backup/brock/sdk"
 )
-
-// A turnstile lets in as many at once as a plugin takes; any number if it is
-// nil.
-type turnstile chan struct{}
-
-func newTurnstile(n int) turnstile {
-	if n <= 0 {
-		return nil
-	}
-	return make(turnstile, n)
-}
-
-// enter waits for its turn, but no longer than ctx lasts.
-func (t turnstile) enter(ctx context.Context) error {
-	if t == nil {
-		return nil
-	}
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turnstile) leave() {
-	if t != nil {
-		<-t
-	}
-}
 
 // fitting refuses an object that is known to be too large, and returns a source
 // that fails as soon as it turns out to be.

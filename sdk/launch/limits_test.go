@@ -229,3 +229,19 @@ func TestReplaceThatIsSentAgain(t *testing.T) {
 		t.Errorf("after another Replace = %q, %v; want Aborted", v, err)
 	}
 }
+
+// A plugin does not rely on its host.
+func TestPluginKeepsItsOwnLimits(t *testing.T) {
+	t.Parallel()
+	_, opened := open(t, "limited", nil)
+	d := near(opened)
+	if err := send(t.Context(), d, withID(opening(d, "large"), "", strings.Repeat("x", 1001))); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("an object that is too large: %v; want InvalidArgument", err)
+	}
+	if _, err := d.Get(t.Context(), "large", 0); !errors.Is(err, sdk.ErrNotExist) {
+		t.Errorf("Get: %v; want ErrNotExist", err)
+	}
+	if err := send(t.Context(), d, withID(opening(d, "fits"), "", strings.Repeat("x", 1000))); err != nil {
+		t.Errorf("as large as possible: %v", err)
+	}
+}

@@ -32,10 +32,10 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	if r, err = d.p.fitting(open.GetName(), r); err != nil {
 		return "", err
 	}
-	if err := d.p.puts.enter(ctx); err != nil {
+	if err := d.p.puts.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer d.p.puts.leave()
+	defer d.p.puts.Leave()
 	open.PutId = rand.Text()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a Put that fails half-way must not be committed
