@@ -29,8 +29,10 @@ type app struct {
 	reattach   []string
 	trace      string
 	pluginLog  []string
+	trust      string
 
-	ran     bool // a command was chosen and its flags were understood
+	options plugindir.Options // of plugins
+	ran     bool              // a command was chosen and its flags were understood
 	logger  hclog.Logger
 	plugins *plugindir.Dirs
 	engine  *host.Engine
@@ -79,6 +81,7 @@ Names of flags may be written with dashes or with underscores.`,
 	f.StringArrayVar(&a.pluginLog, "plugin-log-level", nil, "log what plugins say from `[NAME=]LEVEL` on: trace, debug, info, warn, error or off (repeatable)")
 	f.StringArrayVar(&a.reattach, "plugin-reattach", nil, "use the plugin that runs already, as `NAME=FILE`: see its argument debug (repeatable)")
 	f.StringVar(&a.trace, "plugin-trace", "", "record every call to a plugin in `DIR`, without secrets")
+	f.StringVar(&a.trust, "plugin-trust", "open", "run plugins that no plugins.lock lists (`open`), or only those that one does (locked)")
 	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
 
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.start() }
@@ -105,6 +108,10 @@ func (a *app) start() error {
 			return usageError("name a directory of yours, or one that is not there yet", "--plugin-trace: %v", err)
 		}
 	}
+	trust := plugindir.Trust(a.trust)
+	if trust != plugindir.Open && trust != plugindir.Locked {
+		return usageError("", "--plugin-trust %s: there are open and locked", a.trust)
+	}
 	a.ran = true
 	a.screen.json = a.json
 	level := hclog.Warn
@@ -115,10 +122,12 @@ func (a *app) start() error {
 		Name: "brock", Level: level, Output: a.screen, JSONFormat: a.json, DisableTime: !a.verbose,
 		IndependentLevels: true, // of the plugins'
 	})
-	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), plugindir.Options{
+	a.options = plugindir.Options{
 		Logger: a.logger, Env: permitted(a.pluginEnv), LogLevels: levels,
+		Trust: trust, CacheDir: plugindir.CacheDir(),
 		LogDir: plugindir.LogDir(), TraceDir: a.trace, Attached: attached,
-	})
+	}
+	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), a.options)
 	a.engine = &host.Engine{Logger: a.logger, Progress: a.screen.progress, Memory: int64(memory), Version: "brock " + versionString()}
 	return nil
 }

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BROCK_PLUGIN_DIR", plugins)
 			env.Setenv("FIXTURES", fixtures)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
+			env.Setenv("BROCK_CACHE_DIR", env.WorkDir+"/.cache") // what one command learns, the next one knows
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -121,8 +121,7 @@ func (c *cache) digest(path string) (Digest, error) {
 	if err != nil {
 		return Digest{}, err
 	}
-	name := sha256.Sum256([]byte(path))
-	file := "file-" + hex.EncodeToString(name[:]) + ".json"
+	file := fileEntry(path)
 	if e, ok := c.read(file); ok && e.File != nil && *e.File == id {
 		return e.SHA256, nil
 	}
@@ -134,6 +133,11 @@ func (c *cache) digest(path string) (Digest, error) {
 		c.write(file, entry{SHA256: d, File: &id})
 	}
 	return d, nil
+}
+
+func fileEntry(path string) string {
+	name := sha256.Sum256([]byte(path))
+	return "file-" + hex.EncodeToString(name[:]) + ".json"
 }
 
 func (c *cache) read(name string) (e entry, ok bool) {

@@ -53,6 +53,8 @@ func (id identity) settled() bool {
 	return time.Since(time.Unix(0, last)) > 2*time.Second
 }
 
+func digestBytes(data []byte) Digest { return sha256.Sum256(data) }
+
 // digestOf reads a file.
 func digestOf(path string) (Digest, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)

@@ -145,21 +145,18 @@ func (l *Lock) write(dir string) error {
 		return err
 	}
 	path := filepath.Join(dir, LockFile)
-	return replaceFile(path, 0o644, func(w io.Writer) error {
-		_, err := w.Write(append(data, '\n'))
-		return err
-	})
+	return replaceFile(path, 0o644, append(data, '\n'))
 }
 
 // replaceFile makes path a file with the given mode, whatever the umask. There
 // never is half a file of that name.
-func replaceFile(path string, mode fs.FileMode, fill func(io.Writer) error) error {
+func replaceFile(path string, mode fs.FileMode, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	err = fill(f)
+	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(mode)
 	}

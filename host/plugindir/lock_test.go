@@ -108,18 +108,20 @@ func TestABadLockIsNoLock(t *testing.T) {
 		make func(path string) error
 		want string
 	}{
-		"empty":          {write(""), "damaged"},
-		"half":           {write(lock(pin)[:60]), "damaged"},
-		"more":           {write(lock(pin) + "{}"), "more behind its end"},
-		"twice":          {write(lock(pin + "," + pin)), "twice"},
-		"path":           {write(lock(strings.Replace(pin, "brock-", "../brock-", 1))), "not a file name"},
-		"digest":         {write(lock(strings.Replace(pin, "abab", "zzzz", 1))), "not a SHA-256"},
-		"short digest":   {write(lock(strings.Replace(pin, "abab", "", 1))), "60"},
-		"no digest":      {write(lock(strings.Replace(pin, strings.Repeat("ab", 32), strings.Repeat("0", 64), 1))), "no digest"},
-		"unknown field":  {write(strings.Replace(lock(pin), "version", "version\":1,\"x", 1)), "damaged"},
-		"newer":          {write(`{"version":2,"pins":[]}`), "version 2"},
-		"no version":     {write(`{"plugins":[]}`), "version 0"},
-		"others' mode":   {func(p string) error { return errors.Join(os.WriteFile(p, []byte(lock(pin)), 0o644), os.Chmod(p, 0o666)) }, "writable by group or others"},
+		"empty":         {write(""), "damaged"},
+		"half":          {write(lock(pin)[:60]), "damaged"},
+		"more":          {write(lock(pin) + "{}"), "more behind its end"},
+		"twice":         {write(lock(pin + "," + pin)), "twice"},
+		"path":          {write(lock(strings.Replace(pin, "brock-", "../brock-", 1))), "not a file name"},
+		"digest":        {write(lock(strings.Replace(pin, "abab", "zzzz", 1))), "not a SHA-256"},
+		"short digest":  {write(lock(strings.Replace(pin, "abab", "", 1))), "60"},
+		"no digest":     {write(lock(strings.Replace(pin, strings.Repeat("ab", 32), strings.Repeat("0", 64), 1))), "no digest"},
+		"unknown field": {write(strings.Replace(lock(pin), "version", "version\":1,\"x", 1)), "damaged"},
+		"newer":         {write(`{"version":2,"pins":[]}`), "version 2"},
+		"no version":    {write(`{"plugins":[]}`), "version 0"},
+		"others' mode": {func(p string) error {
+			return errors.Join(os.WriteFile(p, []byte(lock(pin)), 0o644), os.Chmod(p, 0o666))
+		}, "writable by group or others"},
 		"pipe":           {func(p string) error { return syscall.Mkfifo(p, 0o644) }, "not a regular file"},
 		"dangling":       {func(p string) error { return os.Symlink("nothing", p) }, "not a regular file"},
 		"much too large": {func(p string) error { return errors.Join(write("{")(p), os.Truncate(p, lockLimit+1)) }, "bytes"},

@@ -206,3 +206,18 @@ func judge(path string, lock *Lock) Verdict {
 	}
 	return v
 }
+
+// Inhabited returns those of the directories that have plugins, or a lock.
+func (d *Dirs) Inhabited() []string {
+	var dirs []string
+	for _, dir := range d.dirs {
+		entries, _ := os.ReadDir(dir) // one that cannot be read is said to be empty
+		if slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			_, ok := kindOf(e.Name())
+			return ok || e.Name() == LockFile
+		}) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}

@@ -47,7 +47,8 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 }
 
 // choose returns the plugin that pick picks, as it describes itself now. What it
-// said before may be out of date: then everything is decided anew.
+// said before may be out of date, and it may not start any more: then everything
+// is decided anew.
 func (d *Dirs) choose(ctx context.Context, kind string, pick func([]Plugin) (Plugin, error)) (Plugin, error) {
 	for {
 		plugins := d.find(kind)
@@ -60,10 +61,7 @@ func (d *Dirs) choose(ctx context.Context, kind string, pick func([]Plugin) (Plu
 			return Plugin{}, err
 		}
 		desc, err := d.describe(ctx, p)
-		if err != nil {
-			return Plugin{}, err
-		}
-		if same(desc, p.Description) {
+		if err == nil && same(desc, p.Description) {
 			p.State = d.state(p)
 			return p, nil
 		}

@@ -22,6 +22,9 @@ import (
 // plugin's name: what it serves follows from the rest of the name.
 func TestMain(m *testing.M) {
 	name := filepath.Base(os.Args[0])
+	if strings.HasPrefix(name, "brock-") {
+		prepare(name)
+	}
 	switch {
 	case strings.HasSuffix(name, "-broken"):
 		os.Exit(7)
@@ -34,6 +37,21 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// prepare leaves a mark in the directory BROCK_TEST_STARTS, and hangs if the
+// plugin is the one that BROCK_TEST_HANG names.
+func prepare(name string) {
+	if dir := os.Getenv("BROCK_TEST_STARTS"); dir != "" {
+		f, err := os.CreateTemp(dir, name+"+")
+		if err != nil {
+			os.Exit(1)
+		}
+		f.Close()
+	}
+	if os.Getenv("BROCK_TEST_HANG") == name {
+		select {}
+	}
+}
+
 type config struct {
 	URI    string     `json:"uri"`
 	Colour string     `json:"colour"`
@@ -43,7 +61,11 @@ type config struct {
 // serve is a destination in memory that keeps, as an object, the settings it
 // was opened with. Its schemes are the parts of its name.
 func serve(name string) {
-	sdk.ServeDestination(sdk.Plugin{Name: name, Version: "1", Schemes: strings.Split(name, "-")},
+	schemes := strings.Split(name, "-")
+	if other := os.Getenv("BROCK_TEST_SCHEME"); other != "" {
+		schemes = []string{other}
+	}
+	sdk.ServeDestination(sdk.Plugin{Name: name, Version: "1", Schemes: schemes},
 		func(ctx context.Context, c config) (sdk.Destination, error) {
 			m := sdktest.NewMemory()
 			return m, m.Put(ctx, "settings", strings.NewReader(c.URI+" "+c.Colour))
