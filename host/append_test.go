@@ -200,6 +200,7 @@ func TestBrokenRecord(t *testing.T) {
 // and can be restored by its name; nothing is built on the rest.
 func TestBesideBrokenManifests(t *testing.T) {
 	e := &Engine{}
+	key := keyOf(testKeys["AES-256"])
 	f := fixtures(t)[0]
 	var dirs []string
 	for point := range 2 {
@@ -251,8 +252,8 @@ func TestBesideBrokenManifests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mem := sdktest.NewMemory()
 			at := Location{URI: "memory", Destination: mem}
-			series := backup(t, e, dirs[0], BackupRequest{To: at}).Manifest.Series
-			backup(t, e, dirs[1], BackupRequest{To: at})
+			series := backup(t, e, dirs[0], BackupRequest{To: at, Key: key}).Manifest.Series
+			backup(t, e, dirs[1], BackupRequest{To: at, Key: key})
 			test.spoil(mem, series)
 			object := test.object(series)
 			list, err := e.List(t.Context(), at)
@@ -266,15 +267,15 @@ func TestBesideBrokenManifests(t *testing.T) {
 				t.Errorf("the last one listed lacks %q, want %s", last.Missing, object)
 			}
 			named := func(number int) error {
-				_, err := e.Restore(t.Context(), RestoreRequest{From: at, Series: series, Number: number, Postings: filepath.Join(t.TempDir(), "out")})
+				_, err := e.Restore(t.Context(), RestoreRequest{From: at, Key: key, Series: series, Number: number, Postings: filepath.Join(t.TempDir(), "out")})
 				return err
 			}
-			equalsTruth(t, e, f, 0, RestoreRequest{From: at, Series: series, Number: 1})
-			if report, err := e.Verify(t.Context(), VerifyRequest{From: at, Series: series, Number: 1, Mode: VerifyDeep}); err != nil || !report.OK() {
+			equalsTruth(t, e, f, 0, RestoreRequest{From: at, Key: key, Series: series, Number: 1})
+			if report, err := e.Verify(t.Context(), VerifyRequest{From: at, Key: key, Series: series, Number: 1, Mode: VerifyDeep}); err != nil || !report.OK() {
 				t.Errorf("verify of the first: %+v, %v", report, err)
 			}
 			if test.first {
-				equalsTruth(t, e, f, 0, RestoreRequest{From: at, Number: 1})
+				equalsTruth(t, e, f, 0, RestoreRequest{From: at, Key: key, Number: 1})
 			}
 			switch err := named(2); {
 			case test.last && err != nil:
@@ -285,7 +286,7 @@ func TestBesideBrokenManifests(t *testing.T) {
 			src := source(t, dirs[1])
 			defer src.Close()
 			for _, force := range []bool{false, true} {
-				_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at, ForceFull: force})
+				_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at, Key: key, ForceFull: force})
 				if wanted := force && test.newFull; wanted != (err == nil) || err != nil && (!strings.Contains(err.Error(), object) && force || Hint(err) == "") {
 					t.Errorf("backup, forced %t: %v, hint %q", force, err, Hint(err))
 				}

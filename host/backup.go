@@ -57,6 +57,9 @@ func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, 
 	if res.Damaged = req.Source.Damaged(); err == nil && len(res.Damaged) > 0 {
 		err = p.writeDamaged(ctx, res.Damaged)
 	}
+	if err == nil {
+		err = p.alone(ctx)
+	}
 	if err != nil {
 		e.discard(ctx, c.loc.Destination, p)
 		return nil, fmt.Errorf("backup %s: %w", p.m.ID(), err)
@@ -98,6 +101,23 @@ func (p *plan) writeDamaged(ctx context.Context, keys []string) error {
 	p.written = append(p.written, name)
 	p.m.Record.Damaged = name
 	return nil
+}
+
+// alone makes sure that no other backup, begun in the same millisecond, writes to the same
+// directory. Whoever looks last, after its own objects are there, sees those of the
+// other; two records that name one directory would contradict each other for good.
+func (p *plan) alone(ctx context.Context) error {
+	return retry(ctx, func() error {
+		for obj, err := range p.req.To.Destination.List(ctx, p.m.Path+"/") {
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(p.written, obj.Name) {
+				return &failure{fmt.Errorf("%s: %w", obj.Name, ErrConflict), ErrConflict, "run the backup again"}
+			}
+		}
+		return nil
+	})
 }
 
 // discard removes the objects of a backup that was never committed. What it

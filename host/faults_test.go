@@ -6,7 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/sdk"
@@ -168,5 +171,70 @@ func TestLostAnswers(t *testing.T) {
 		if err != nil && n > 1 {
 			t.Errorf("operation %d: %v", n, err)
 		}
+	}
+}
+
+// Two backups that chose one directory in the same millisecond cannot both be committed.
+func TestOneDirectoryForTwo(t *testing.T) {
+	clock := time.Date(2026, 11, 21, 4, 18, 13, 437e6, time.UTC)
+	e := &Engine{Now: func() time.Time { return clock }}
+	a, b := newShelf(t), newShelf(t)
+	a.put("a", 0, 3)
+	b.put("b", 0, 5)
+	mem := sdktest.NewMemory()
+	at := Location{URI: "memory", Destination: mem}
+	src := source(t, b.dir)
+	defer src.Close()
+	var first *BackupResult
+	meet := &meeting{Memory: mem, at: func() { first = backup(t, e, a.dir, BackupRequest{To: at}) }}
+	_, err := e.Backup(t.Context(), BackupRequest{Source: src, To: Location{URI: "meeting", Destination: meet}})
+	if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), first.Manifest.Path) {
+		t.Errorf("the slower one: %v", err)
+	}
+	if got := ids(t, e, at); len(got) != 1 || got[0] != first.Manifest.ID() {
+		t.Errorf("visible: %q", got)
+	}
+	a.restores(at, nil, 0, a.has)
+	if n := len(names(t, at)); n != 3 {
+		t.Errorf("%q are there, want the first one's three", names(t, at))
+	}
+	if res := backup(t, e, b.dir, BackupRequest{To: at, ForceFull: true}); res.Manifest.Path == first.Manifest.Path {
+		t.Errorf("the next one is in %s, too", res.Manifest.Path)
+	}
+}
+
+// A meeting lets something happen before the first object is stored.
+type meeting struct {
+	*sdktest.Memory
+	at   func()
+	once sync.Once
+}
+
+func (m *meeting) Put(ctx context.Context, name string, r io.Reader) error {
+	m.once.Do(m.at)
+	return m.Memory.Put(ctx, name, r)
+}
+
+// Whoever can write to a location, but has no key, cannot make a restore drop anything.
+func TestForgedRecord(t *testing.T) {
+	e := &Engine{}
+	key := keyOf(testKeys["AES-256"])
+	mem := sdktest.NewMemory()
+	at := Location{URI: "memory", Destination: mem}
+	s := newShelf(t)
+	s.put("a", 0, 3)
+	backup(t, e, s.dir, BackupRequest{To: at, Key: key})
+	s.put("b", 0, 3)
+	m := backup(t, e, s.dir, BackupRequest{To: at, Key: key}).Manifest
+	s.restores(at, key, 0, s.has)
+	m.Record.BadgerDrops = []manifest.BadgerDrop{{Prefix: []byte("a")}}
+	forged, err := manifest.EncodeRecord(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem.Set(manifest.RecordName(m.Series, m.Number), forged)
+	_, err = e.Restore(t.Context(), RestoreRequest{From: at, Key: key, Postings: filepath.Join(t.TempDir(), "out")})
+	if !IsDamage(err) || !strings.Contains(err.Error(), manifest.RecordName(m.Series, m.Number)) {
+		t.Errorf("a drop was added to the record: %v", err)
 	}
 }

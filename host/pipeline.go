@@ -300,6 +300,9 @@ func (s *scan) seal(info backupfile.FileInfo) *backupfile.Seal {
 	if m.Full || s.plan.req.Prove {
 		seal.Fingerprint = s.tally.sums()
 	}
+	if m.Encrypted {
+		seal.Record = m.Digest()
+	}
 	if seal.Spans = s.plan.spans[s.group]; s.tally.spans != nil {
 		seal.Spans = s.tally.spans.done()
 	}

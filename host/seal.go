@@ -42,10 +42,24 @@ func (c *catalogue) seal(ctx context.Context, m *manifest.Manifest, group uint32
 	if err := seal.Expect(identity(m, group)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	if seal.Record != nil && !bytes.Equal(seal.Record, m.Digest()) {
+		return nil, damaged("bring the object back from another copy", "%s says something else than was sealed with the backup's data", toldBy(m))
+	}
 	if size, ok := c.sizes[m.Object(group)]; ok && size != seal.File.Size {
 		return nil, damaged("", "%s: %d bytes, %d were sealed", m.Object(group), size, seal.File.Size)
 	}
 	return seal, nil
+}
+
+// toldBy names the object that m was read from.
+func toldBy(m *manifest.Manifest) string {
+	switch {
+	case m.Record != nil:
+		return manifest.RecordName(m.Series, m.Number)
+	case m.Single:
+		return m.Path + "/" + manifest.MasterName
+	}
+	return manifest.MasterName
 }
 
 func identity(m *manifest.Manifest, group uint32) backupfile.Identity {
