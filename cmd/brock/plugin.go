@@ -25,7 +25,7 @@ Where a location does not work, "brock plugin doctor" tries it step by step.`,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.pluginLs(), a.pluginInfo(), a.pluginDoctor(), a.pluginBench(), a.pluginEnvironment(), a.pluginLogs(), a.pluginTest(), a.pluginLock(), a.pluginVerify(), a.pluginInstall())
+	cmd.AddCommand(a.pluginLs(), a.pluginInfo(), a.pluginNew(), a.pluginDoctor(), a.pluginBench(), a.pluginEnvironment(), a.pluginLogs(), a.pluginTest(), a.pluginLock(), a.pluginVerify(), a.pluginInstall())
 	return cmd
 }
 

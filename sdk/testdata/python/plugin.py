@@ -18,7 +18,7 @@ class Tree:
 
     def __init__(self, settings):
         location = urllib.parse.urlsplit(settings.uri)
-        if location.scheme not in ("", "tree") or location.netloc or not os.path.isabs(location.path):
+        if location.netloc or not os.path.isabs(location.path):
             raise Invalid(f"location {settings.uri}: not an absolute path", hint="write tree:///mnt/backups")
         _become_user()
         self.root = os.path.realpath(urllib.parse.unquote(location.path))
