@@ -20,11 +20,14 @@ import (
 
 // kitFlags are those of "brock plugin test".
 type kitFlags struct {
-	settings, denied, other string
-	set, only, profiles     []string
-	env                     []string
-	junit, explain          string
-	list                    bool
+	settings            string
+	denied, readOnly    string // files of settings, as those after them
+	missing, full       string
+	throttled, other    string
+	set, only, profiles []string
+	env                 []string
+	junit, explain      string
+	list                bool
 }
 
 func (a *app) pluginTest() *cobra.Command {
@@ -65,6 +68,10 @@ plugin could not be started.`,
 	fl.StringVar(&f.settings, "settings", "", "read the plugin's settings from `FILE`, in YAML or JSON")
 	fl.StringArrayVar(&f.set, "setting", nil, "a setting, as `NAME=VALUE` (repeatable); not for secrets")
 	fl.StringVar(&f.denied, "denied", "", "settings of a place that a destination may neither read nor write, in `FILE`")
+	fl.StringVar(&f.readOnly, "read-only", "", "settings of a place that it may read, and not write, in `FILE`")
+	fl.StringVar(&f.missing, "missing", "", "settings of a place that is not there, in `FILE`")
+	fl.StringVar(&f.full, "full", "", "settings of a place with room for less than 32 MiB, in `FILE`")
+	fl.StringVar(&f.throttled, "throttled", "", "settings of a place that turns every request away, in `FILE`")
 	fl.StringVar(&f.other, "other", "", "settings of another key of a key provider, in `FILE`")
 	fl.StringArrayVar(&f.env, "env", nil, "let the plugin see the environment variable `NAME` (repeatable)")
 	fl.StringArrayVar(&f.only, "only", nil, "run the check `NAME` only (repeatable)")
@@ -214,11 +221,15 @@ func (a *app) subject(ctx context.Context, plugin string, f *kitFlags) (conforma
 	}
 	for _, c := range []struct {
 		file string
-		set  func(map[string]any)
+		to   **conformance.Variant // nil: the settings themselves
 	}{
-		{f.settings, func(m map[string]any) { s.Settings = m }},
-		{f.denied, func(m map[string]any) { s.Denied = &conformance.Variant{Settings: m} }},
-		{f.other, func(m map[string]any) { s.Other = &conformance.Variant{Settings: m} }},
+		{f.settings, nil},
+		{f.denied, &s.Denied},
+		{f.readOnly, &s.ReadOnly},
+		{f.missing, &s.Missing},
+		{f.full, &s.Full},
+		{f.throttled, &s.Throttled},
+		{f.other, &s.Other},
 	} {
 		if c.file == "" {
 			continue
@@ -227,7 +238,11 @@ func (a *app) subject(ctx context.Context, plugin string, f *kitFlags) (conforma
 		if err != nil {
 			return s, err
 		}
-		c.set(settings)
+		if c.to == nil {
+			s.Settings = settings
+		} else {
+			*c.to = &conformance.Variant{Settings: settings}
+		}
 	}
 	if err := setSettings(s.Settings, f.set); err != nil {
 		return s, usageError("", "%v", err)

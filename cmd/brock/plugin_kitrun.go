@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type kitResult struct {
 	Seconds  float64  `json:"seconds"`
 	Failures []string `json:"failures,omitempty"`
 	Skipped  string   `json:"skipped,omitempty"` // why
+	Measured string   `json:"measured,omitempty"`
 }
 
 func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error {
@@ -47,9 +49,7 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	}
 	v.Kind = kind
 	var names []string
-	groups := map[string]string{}
 	for _, c := range conformance.Checks(kind) {
-		groups[c.Name] = c.Group
 		if len(subject.Only) == 0 || slices.Contains(subject.Only, c.Name) {
 			names = append(names, c.Name)
 		}
@@ -59,8 +59,10 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	}
 	a.runningCheck(names, 0)
 	for r := range results {
-		c := kitResult{Name: r.Check, Group: groups[r.Check], Profile: r.Profile, Failures: r.Failures, Skipped: r.Skipped, Seconds: r.Took.Seconds()}
-		v.add(c)
+		v.add(kitResult{
+			Name: r.Check, Group: r.Group, Profile: r.Profile, Seconds: r.Took.Seconds(),
+			Failures: r.Failures, Skipped: r.Skipped, Measured: r.Measured,
+		})
 		if !a.json {
 			a.screen.clear()
 			v.showLast(a.stdout)
@@ -127,8 +129,8 @@ var marks = map[string]string{"ok": "ok     ", "failed": "FAILED ", "skipped": "
 func (v *kitReport) showLast(w io.Writer) {
 	r := v.Checks[len(v.Checks)-1]
 	line := fmt.Sprintf("%s  %-12s %-38s %7.2fs", marks[r.Status], r.Group, r.Name, r.Seconds)
-	if r.Status == "skipped" {
-		line += "  " + r.Skipped
+	if note := cmp.Or(r.Skipped, r.Measured); note != "" && r.Status != "failed" {
+		line += "  " + note
 	}
 	fmt.Fprintln(w, line)
 	for _, f := range r.Failures {

@@ -23,6 +23,12 @@ import (
 func debugged(t *testing.T, role string) (file, line string, cmd *exec.Cmd) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "attach.json")
+	line, cmd = debugFile(t, role, file)
+	return file, line, cmd
+}
+
+func debugFile(t *testing.T, role, file string) (line string, cmd *exec.Cmd) {
+	t.Helper()
 	cmd = exec.Command(os.Args[0], "debug", file)
 	cmd.Env = append(os.Environ(), roleEnv+"="+role)
 	out, err := cmd.StdoutPipe()
@@ -39,7 +45,7 @@ func debugged(t *testing.T, role string) (file, line string, cmd *exec.Cmd) {
 	if line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	return file, line, cmd
+	return line, cmd
 }
 
 func TestAttachedPluginWorksAndIsLeftAlone(t *testing.T) {
@@ -173,5 +179,41 @@ func TestDebugOverwritesNothingElse(t *testing.T) {
 	}
 	if _, text, code := byHand("memory", "debug"); code != 2 || !strings.Contains(text, "usage:") {
 		t.Errorf("debug without a file: exit code %d, %s", code, text)
+	}
+}
+
+// An author stops the plugin, changes it, and starts it again with the same
+// file: a host that is still there goes on with the new process.
+func TestAttachedPluginThatIsStartedAgain(t *testing.T) {
+	file, _, cmd := debugged(t, "memory")
+	s := NewSupervisor("brock-destination-memory", Options{Reattach: file})
+	defer s.Close()
+	d, err := s.OpenDestination(t.Context(), map[string]any{"uri": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Put(t.Context(), "a", strings.NewReader("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	_, again := debugFile(t, "memory", file)
+	if err := d.Put(t.Context(), "a", strings.NewReader("b")); err != nil { // it forgets
+		t.Fatalf("Put to the new process: %v", err)
+	}
+	if pid, err := s.Pid(t.Context()); err != nil || pid != again.Process.Pid {
+		t.Errorf("Pid = %d, %v; want the new process's %d", pid, err, again.Process.Pid)
+	}
+	within(t, 10*time.Second, "Close", func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := again.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the plugin is gone: %v", err)
 	}
 }
