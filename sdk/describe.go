@@ -63,11 +63,11 @@ func (d *Description) proto() *pluginpb.DescribeResponse {
 		Schemes:      d.Schemes,
 		Capabilities: handshake.EncodeCapabilities(d.Capabilities),
 
-		ProtocolMinor: uint32(d.ProtocolMinor), //nolint:gosec // a small constant
+		ProtocolMinor: uint32(d.ProtocolMinor),
 	}
 	if l := d.Limits; l != (Limits{}) {
 		res.Limits = &pluginpb.Limits{
-			ConcurrentPuts: uint32(min(l.ConcurrentPuts, math.MaxInt32)), //nolint:gosec // fits
+			ConcurrentPuts: uint32(min(l.ConcurrentPuts, math.MaxInt32)),
 			ObjectSize:     l.ObjectSize,
 			PartSize:       l.PartSize,
 		}

@@ -181,7 +181,7 @@ func TestRedactorForgetsOldKeys(t *testing.T) {
 		r.addKey(key(i))
 		r.addKey(key(i))
 	}
-	if got := r.hide(fmt.Sprint(key(1))); got != "[[secret]]" {
+	if got := r.hide(fmt.Sprintf("%d", key(1))); got != "[[secret]]" {
 		t.Errorf("a recent key is shown as %s", got)
 	}
 	if len(r.recent) != recentLimit {

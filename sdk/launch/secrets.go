@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/brock-backup/brock/sdk"
@@ -32,7 +33,7 @@ func (l *log) hideEnv(usual, given []string) {
 // saying so, as the library of a storage does, stays hidden.
 func (l *log) settle(usual, given []string, settings []sdk.Setting) {
 	for _, s := range settings {
-		for _, v := range append(usual[:len(usual):len(usual)], given...) {
+		for _, v := range slices.Concat(usual, given) {
 			name, value, _ := strings.Cut(v, "=")
 			switch {
 			case s.Env == "" || name != s.Env:

@@ -20,8 +20,11 @@ func TestVariablesAreHiddenUntilThePluginSaysWhichAreSecrets(t *testing.T) {
 		t.Errorf("before the description:\n%s, want\n%s", got, before)
 	}
 	l.settle(usual, given, []sdk.Setting{
-		{Name: "region", Env: "REGION"}, {Name: "proxy", Env: "HTTPS_PROXY"}, {Name: "plain"},
-		{Name: "key", Env: "KEY", Secret: true}, {Name: "pin", Env: "PIN", Secret: true},
+		{Name: "region", Env: "REGION"},
+		{Name: "proxy", Env: "HTTPS_PROXY"},
+		{Name: "plain"},
+		{Name: "key", Env: "KEY", Secret: true},
+		{Name: "pin", Env: "PIN", Secret: true},
 	})
 	const after = "eu-west-1, [secret], [secret], [secret], 1, http://user:[secret]@proxy:3128, [secret], Europe/Berlin"
 	if got := l.safe(text); got != after {
