@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -81,6 +82,9 @@ func (d *Dirs) serving(ctx context.Context, scheme string) (Plugin, error) {
 		case 1:
 			return found[0], nil
 		case 0:
+			if err := failed(plugins, "destination", scheme); err != nil {
+				return Plugin{}, err
+			}
 			return Plugin{}, invalid(d.hint(plugins), "no plugin serves %s; there are plugins for %s; searched %s", named(scheme),
 				list(slices.Sorted(maps.Keys(schemes)), named), list(d.dirs, nil))
 		default:
@@ -107,6 +111,9 @@ func (d *Dirs) OpenKeyProvider(ctx context.Context, name string, settings map[st
 		case 1:
 			return found[0], nil
 		case 0:
+			if err := failed(plugins, "keyprovider", name); err != nil {
+				return Plugin{}, err
+			}
 			return Plugin{}, invalid(d.hint(plugins), "no plugin for key provider %s; there are plugins for %s; searched %s", name, list(known, nil), list(d.dirs, nil))
 		default:
 			return Plugin{}, invalid("take one of them away", "two plugins are called %s: %s and %s", name, found[0].Path, found[1].Path)
@@ -124,6 +131,33 @@ func (d *Dirs) OpenKeyProvider(ctx context.Context, name string, settings map[st
 		return nil, fmt.Errorf("key provider %s: %w", name, err)
 	}
 	return provider, nil
+}
+
+// failed is why a plugin did not say what it is: the one that is called after what is
+// looked for, or where no plugin said anything the first of them. Then no other
+// command line helps, but the removal of the cause. A file that is not trusted was not
+// asked.
+func failed(plugins []Plugin, kind, wanted string) error {
+	var first error
+	alone := true
+	for _, p := range plugins {
+		if p.Err == nil {
+			alone = false
+		}
+		if p.Err == nil || p.Trust == Refused {
+			continue
+		}
+		if filepath.Base(p.Path) == prefixes[kind]+wanted {
+			return p.Err
+		}
+		if first == nil {
+			first = p.Err
+		}
+	}
+	if alone {
+		return first
+	}
+	return nil
 }
 
 // hint names the plugins that were set aside: one of them may be the one that

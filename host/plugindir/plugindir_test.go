@@ -186,6 +186,20 @@ func TestOpenDestinationOfAnUnknownScheme(t *testing.T) {
 	}
 }
 
+// Where no plugin can be started, or not the one that is called like the scheme, the
+// cause is the error: it is not a matter of what the user asked for.
+func TestPluginThatFailsIsTheCause(t *testing.T) {
+	for uri, names := range map[string][]string{
+		"/plain/path":      {"brock-destination-broken"},
+		"broken://somehow": {"brock-destination-broken", "brock-destination-red"},
+	} {
+		_, err := open(t, plugins(t, names...)).OpenDestination(t.Context(), uri)
+		if err == nil || errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "brock-destination-broken") || strings.Contains(err.Error(), "no plugin") {
+			t.Errorf("%s: %v, want why the plugin did not start", uri, err)
+		}
+	}
+}
+
 func TestTwoPluginsOfOneSchemeAreRefused(t *testing.T) {
 	dir := plugins(t, "brock-destination-red", "brock-destination-red-blue")
 	_, err := open(t, dir).OpenDestination(t.Context(), "red://host/x")
