@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -69,6 +71,9 @@ func (o *backupOptions) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := o.outside(); err != nil {
+		return err
+	}
 	source, err := o.source.open(ctx, a, badgerdb.Options{
 		Kind: manifest.Kind(o.kind), AcceptDamaged: o.acceptDamaged,
 	})
@@ -92,6 +97,31 @@ func (o *backupOptions) run(ctx context.Context, a *app) error {
 	}
 	if n := len(res.Damaged); n > 0 {
 		return &problem{fmt.Sprintf("%d places could not be read and are not in the backup", n), "", exitDamage}
+	}
+	return nil
+}
+
+// outside refuses a location within the database: the backup would be part of what it
+// saves, and be lost with it.
+func (o *backupOptions) outside() error {
+	if err := o.source.there(); err != nil {
+		return err
+	}
+	dirs, err := o.source.dirs()
+	if err != nil {
+		return err
+	}
+	at := o.location.uri
+	if u, err := url.Parse(at); err == nil && u.Scheme == "file" {
+		at = u.Path
+	} else if strings.Contains(at, "://") {
+		return nil
+	}
+	for _, dir := range dirs {
+		rel, err := filepath.Rel(resolved(dir), resolved(at))
+		if err == nil && filepath.IsLocal(rel) {
+			return usageError("choose a place outside of it, best on another disk", "the location %s is inside the database directory %s", o.location.uri, dir)
+		}
 	}
 	return nil
 }

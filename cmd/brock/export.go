@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -110,6 +112,9 @@ func (o *exportOptions) request(ctx context.Context, a *app) (host.ExportRequest
 	if err := o.backup.check(); err != nil {
 		return req, err
 	}
+	if sameOutput(o.output, o.schema) {
+		return req, usageError("give the schema a file of its own", "-o and --schema name the same file, %s", o.schema)
+	}
 	var err error
 	if req.Compat, err = manifest.ParseCompat(o.compat); err != nil {
 		return req, usageError("", "--compat: %v", err)
@@ -125,6 +130,38 @@ func (o *exportOptions) request(ctx context.Context, a *app) (host.ExportRequest
 	}
 	req.Key, err = o.key.open(ctx, a)
 	return req, err
+}
+
+// sameOutput reports whether two names stand for one file, so that the one written last
+// would be all there is. A device takes both.
+func sameOutput(a, b string) bool {
+	if a == "" || b == "" || a == "-" || b == "-" {
+		return a == b && a != ""
+	}
+	a, b = resolved(a), resolved(b)
+	if a != b {
+		return false
+	}
+	info, err := os.Stat(a)
+	return err != nil || info.Mode().IsRegular()
+}
+
+// resolved is the absolute path that name leads to, as far as it is there.
+func resolved(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	rest := ""
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return abs
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
 }
 
 // create opens an output: nothing for "", standard output for "-".
@@ -146,6 +183,9 @@ func (o *exportOptions) create(a *app, name string) (*outFile, error) {
 		return &outFile{Writer: f, stream: f}, nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError("make it, or name another", "%s: no such directory: %s", name, filepath.Dir(name))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,9 @@ func (a *app) keyFile(ctx context.Context, file string) (*host.Key, error) {
 	}
 	const name = "keyfile"
 	provider, err := a.plugins.OpenKeyProvider(ctx, name, map[string]any{"path": abs})
+	if errors.Is(err, sdk.ErrNotExist) {
+		return nil, &problem{err.Error(), sdk.Hint(err), exitUsage} // another file would do
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// Writing to a pipe that nobody reads is an error like any other, after which
+	// temporary files are removed; by default it would end the program on the spot.
+	// Plugins inherit nothing of this, as they would if the signal were ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	a := &app{stdout: stdout, screen: newScreen(stderr)}
 	cmd := a.command()

@@ -79,12 +79,15 @@ func (o *restoreOptions) run(ctx context.Context, a *app) error {
 	if err := o.show(a, res); err != nil {
 		return err
 	}
-	if o.zero != "" && o.forceZero {
-		return &problem{
-			fmt.Sprintf("the data is restored, but the Zero at %s was not told: this brock does not talk to Zero", o.zero),
-			"assign by hand, before the first alpha starts:\n" + assignments(o.zero, res), exitFailed,
-		}
+	if o.zero == "" {
+		return nil
 	}
+	untold := fmt.Sprintf("the data is restored, but the Zero at %s was not told: this brock does not talk to Zero", o.zero)
+	hint := "assign by hand, before the first alpha starts:\n" + assignments(o.zero, res)
+	if o.forceZero {
+		return &problem{untold, hint, exitFailed}
+	}
+	a.screen.warn(untold, hint)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,12 +45,51 @@ func newScreen(w io.Writer) *screen {
 	return s
 }
 
-// Write writes whole lines above the progress line.
+// Write writes whole lines above the progress line. With json, what is logged becomes an
+// event like all others.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
+	if line, ok := logEvent(p); s.json && ok {
+		_, err := s.w.Write(line)
+		return len(p), err
+	}
 	return s.w.Write(p)
+}
+
+// logEvent turns an entry of the log, {"@level":"warn","@message":...}, into an event,
+// {"event":"log","level":"warn","message":...}. What else it holds stays.
+func logEvent(entry []byte) ([]byte, bool) {
+	d := json.NewDecoder(bytes.NewReader(entry))
+	d.UseNumber()
+	var fields map[string]any
+	if d.Decode(&fields) != nil || fields["@level"] == nil {
+		return nil, false
+	}
+	event := map[string]any{}
+	for name, value := range fields {
+		event[strings.TrimPrefix(name, "@")] = value
+	}
+	event["event"] = "log"
+	return jsonLine(event), true
+}
+
+func jsonLine(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // of strings and numbers: it cannot fail
+	return b.Bytes()
+}
+
+// warn says what the user has to do although the command has worked.
+func (s *screen) warn(text, hint string) {
+	if s.json {
+		_, _ = s.Write(jsonLine(map[string]any{"event": "log", "level": "warn", "message": text, "hint": hint}))
+		return
+	}
+	fmt.Fprintf(s, "warning: %s\nhint: %s\n", text, hint)
 }
 
 // clear takes the progress line away.

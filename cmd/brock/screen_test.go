@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/brock-backup/brock/host"
 )
@@ -47,5 +51,23 @@ func TestMessagesStandAboveTheProgressLine(t *testing.T) {
 	const want = "backup  1 B  0 entries\r\x1b[Ka warning\nbackup  2 B  0 entries\r\x1b[K"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// With --json, every line on standard error is an event.
+func TestLogIsAnEvent(t *testing.T) {
+	var b strings.Builder
+	s := newScreen(&b)
+	s.json = true
+	log := hclog.New(&hclog.LoggerOptions{Output: s, JSONFormat: true, DisableTime: true})
+	log.Warn("look <here>", "size", uint64(1<<63), "error", errors.New("broken"))
+	s.warn("assign", "curl")
+	fmt.Fprintln(s, "plain text")
+	want := `{"error":"broken","event":"log","level":"warn","message":"look <here>","size":9223372036854775808}
+{"event":"log","hint":"curl","level":"warn","message":"assign"}
+plain text
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 }

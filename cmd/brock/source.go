@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
@@ -38,6 +41,9 @@ func (s *sourceFlags) check() error {
 
 // open opens the database. What o says beyond the flags is the caller's.
 func (s *sourceFlags) open(ctx context.Context, a *app, o badgerdb.Options) (*badgerdb.Source, error) {
+	if err := s.there(); err != nil {
+		return nil, err
+	}
 	dirs, err := s.dirs()
 	if err != nil {
 		return nil, err
@@ -47,6 +53,19 @@ func (s *sourceFlags) open(ctx context.Context, a *app, o badgerdb.Options) (*ba
 	}
 	o.Logger, o.Memory, o.ReadWrite = a.logger, a.engine.Memory, s.repair
 	return badgerdb.OpenSource(dirs, o)
+}
+
+// there refuses directories that are not.
+func (s *sourceFlags) there() error {
+	for _, dir := range append([]string{s.postings}, s.groups...) {
+		if _, path, ok := strings.Cut(dir, "="); ok && dir != s.postings {
+			dir = path
+		}
+		if _, err := os.Stat(dir); dir != "" && errors.Is(err, fs.ErrNotExist) {
+			return usageError("check -p or --group for a misspelling", "no such directory: %s", dir)
+		}
+	}
+	return nil
 }
 
 // dirs returns the database's directories by group.
