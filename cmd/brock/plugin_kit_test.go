@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/xml"
 	"os"
 	"path/filepath"
@@ -132,6 +133,20 @@ func TestNearNames(t *testing.T) {
 		if got := strings.Join(near(asked, names), ","); got != want {
 			t.Errorf("near(%q) = %q, want %q", asked, got, want)
 		}
+	}
+}
+
+// What is going on is shown on a terminal alone, in one line that goes away.
+func TestStatusLine(t *testing.T) {
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.status("nobody sees this")
+	s.terminal = func() (int, bool) { return 10, true }
+	s.status("1/2  first check")
+	s.status("2/2")
+	s.clear()
+	if got, want := out.String(), "1/2  firs\r\x1b[K2/2\r\x1b[K"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

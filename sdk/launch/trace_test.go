@@ -145,6 +145,9 @@ func TestTraceHasNoKeys(t *testing.T) {
 			t.Errorf("%d calls of %s were traced, want 1", n, method)
 		}
 	}
+	if n := strings.Count(text, `"dataKey":"[secret]"`); n != 2 || !strings.Contains(text, `"key":"[secret]"`) {
+		t.Errorf("the keys are not hidden, but missing:\n%s", text)
+	}
 	slices.Reverse(key)
 	for _, b := range [][]byte{[]byte("0123456789abcdef"), key, bytes.Repeat([]byte{0xff}, 32)} {
 		for _, form := range []string{string(b), hex.EncodeToString(b), base64.StdEncoding.EncodeToString(b)} {
