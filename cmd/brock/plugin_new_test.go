@@ -94,6 +94,7 @@ func beginnings(t *testing.T) []beginning {
 			only: []string{
 				"describes itself", "settings are strict", "wrap and unwrap", "a wrapped key shows nothing", "unwrap what was tampered with",
 				"unwrap with another key", "export a key that fits", "keys appear nowhere", "secret settings appear nowhere",
+				"secret settings are not for everybody",
 			},
 		},
 	}

@@ -15,7 +15,10 @@ import (
 	"github.com/brock-backup/brock/sdk/python"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	conformance.Init()
+	goleak.VerifyTestMain(m)
+}
 
 // interpreter is Debian's: a plugin has no PATH to find another one with.
 const interpreter = "/usr/bin/python3"
@@ -81,20 +84,29 @@ func buildTree(t *testing.T) string {
 	return build(t, "brock-destination-tree", "../testdata/python/plugin.py")
 }
 
-// A plugin in Python keeps every promise that one in Go keeps.
-func TestDestination(t *testing.T) {
-	closed, err := os.MkdirTemp("", "brock-python-")
+// place makes a directory with these permissions, and returns how the plugin,
+// as an ordinary user, is told of it.
+func place(t *testing.T, mode os.FileMode) *conformance.Variant {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "brock-python-")
+	if err == nil {
+		err = os.Chmod(dir, mode)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(closed) })
-	if err := os.Chmod(closed, 0); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return &conformance.Variant{Settings: map[string]any{"uri": "tree://" + dir}, Env: []string{"BROCK_TEST_UID=65534"}}
+}
+
+// A plugin in Python keeps every promise that one in Go keeps.
+func TestDestination(t *testing.T) {
 	s := conformance.Subject{
 		Path:     buildTree(t),
 		Settings: map[string]any{"uri": "tree://" + t.TempDir()},
-		Denied:   &conformance.Variant{Settings: map[string]any{"uri": "tree://" + closed}, Env: []string{"BROCK_TEST_UID=65534"}},
+		Denied:   place(t, 0),
+		ReadOnly: place(t, 0o555),
+		Missing:  &conformance.Variant{Settings: map[string]any{"uri": "tree://" + t.TempDir() + "/missing"}},
 	}
 	kept := map[string]int{}
 	for r := range s.Destination(t.Context()) {
@@ -109,7 +121,7 @@ func TestDestination(t *testing.T) {
 			kept[r.Profile]++
 		})
 	}
-	if kept["core"] < 20 || kept["replace"] < 4 {
-		t.Errorf("checks that were run, by profile: %v", kept)
+	if kept["core"] < 35 || kept["replace"] < 4 || kept["probe"] < 1 {
+		t.Errorf("checks that were kept, by profile: %v", kept)
 	}
 }

@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ def started_by_host():
 def serve(handlers, close):
     """Serves until the host is done with the plugin, or has gone. Close is
     called at the end. It does not return."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secret is left on a disk
     greeting = _take_stdout()
     _log_to_stderr()
     life = _Life(close)

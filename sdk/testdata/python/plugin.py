@@ -74,6 +74,11 @@ class Tree:
             while (path := os.path.dirname(path)) != self.root:
                 os.rmdir(path)
 
+    def probe(self):
+        os.stat(self.root)
+        with self._written([b"probe"]):
+            pass
+
     def _path(self, name):
         path = os.path.join(self.root, name)
         if name.split("/")[0] == HIDDEN or max(len(os.fsencode(part)) for part in name.split("/")) > 255:
