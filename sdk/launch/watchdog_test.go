@@ -184,8 +184,15 @@ func TestCloseWaitsForOperations(t *testing.T) {
 	ended := make(chan error)
 	err := d.Put(t.Context(), "put", io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) {
 		go func() { ended <- p.Close() }()
-		for d.Delete(t.Context(), "x") == nil { // until Close has begun
-			continue
+		var err error
+		for err == nil { // until Close has begun
+			err = d.Delete(t.Context(), "x")
+		}
+		if !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("Delete, while the process is being closed: %v; want fs.ErrClosed", err)
+		}
+		if p.runner.gone(2 * time.Second) { // that is more than the plugin's own grace
+			t.Error("the plugin ended before the Put did")
 		}
 		return 0, io.EOF
 	})))
