@@ -5,8 +5,10 @@ package launch
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -23,19 +25,18 @@ import (
 
 func init() {
 	roles["greasy"] = func() {
-		plugin.Serve(&plugin.ServeConfig{
-			HandshakeConfig: handshake.Config,
-			Plugins:         plugin.PluginSet{service: &greasy{}},
-			GRPCServer:      plugin.DefaultGRPCServer,
-		})
+		serveGreasy(&greasy{kind: pluginpb.Kind_KIND_DESTINATION, puts: 1<<32 - 1})
 	}
-	roles["greasy kind"] = func() {
-		plugin.Serve(&plugin.ServeConfig{
-			HandshakeConfig: handshake.Config,
-			Plugins:         plugin.PluginSet{service: &greasy{kind: 99}},
-			GRPCServer:      plugin.DefaultGRPCServer,
-		})
-	}
+	roles["greasy kind"] = func() { serveGreasy(&greasy{kind: 99, puts: 1}) }
+	roles["greasy one"] = func() { serveGreasy(&greasy{kind: pluginpb.Kind_KIND_DESTINATION, puts: 1}) }
+}
+
+func serveGreasy(g *greasy) {
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: handshake.Config,
+		Plugins:         plugin.PluginSet{service: g},
+		GRPCServer:      plugin.DefaultGRPCServer,
+	})
 }
 
 // A greasy plugin is from the future: all that it says has something in it that
@@ -45,6 +46,7 @@ type greasy struct {
 	pluginpb.UnimplementedMetaServiceServer
 	pluginpb.UnimplementedDestinationServiceServer
 	kind pluginpb.Kind
+	puts uint32
 }
 
 // grease adds fields of every wire type that no version of a message has.
@@ -70,17 +72,13 @@ func (*greasy) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn)
 }
 
 func (g *greasy) Describe(context.Context, *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
-	kind := pluginpb.Kind_KIND_DESTINATION
-	if g.kind != 0 {
-		kind = g.kind
-	}
 	return grease(&pluginpb.DescribeResponse{
-		Name: "greasy", Version: "9", Kind: kind, Schemes: []string{"future"},
+		Name: "greasy", Version: "9", Kind: g.kind, Schemes: []string{"future"},
 		Settings: []*pluginpb.Setting{
 			grease(&pluginpb.Setting{Name: "when", Type: "moment", Doc: "a type of tomorrow", Secret: true}),
 		},
 		Capabilities:  []pluginpb.Capability{0, 99, -1, pluginpb.Capability_CAPABILITY_REPLACE, 1 << 30},
-		Limits:        grease(&pluginpb.Limits{ConcurrentPuts: 1<<32 - 1, ObjectSize: -1, PartSize: -1}),
+		Limits:        grease(&pluginpb.Limits{ConcurrentPuts: g.puts, ObjectSize: -1, PartSize: -1}),
 		ProtocolMinor: 1<<32 - 1,
 	}), nil
 }
@@ -176,5 +174,32 @@ func TestHostIgnoresWhatItDoesNotKnow(t *testing.T) {
 	}
 	if _, err := try(t, "greasy kind", Options{}); err == nil || !strings.Contains(err.Error(), "kind unknown to this version of Brock") {
 		t.Errorf("a kind of tomorrow: %v", err)
+	}
+}
+
+// The SDK would keep to a plugin's limits by itself; this plugin does not.
+func TestHostKeepsToTheLimits(t *testing.T) {
+	t.Parallel()
+	_, d := open(t, "greasy one", nil)
+	begun, release, result := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		result <- d.Put(t.Context(), "slow", readerFunc(func([]byte) (int, error) {
+			close(begun)
+			<-release
+			return 0, io.EOF
+		}))
+	}()
+	<-begun
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := d.Put(short, "second", strings.NewReader("x")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("second Put at once: %v; want it to wait until its time is over", err)
+	}
+	close(release)
+	if err := <-result; err != nil {
+		t.Error("first Put:", err)
+	}
+	if err := d.Put(t.Context(), "second", strings.NewReader("x")); err != nil {
+		t.Error("second Put afterwards:", err)
 	}
 }

@@ -183,13 +183,15 @@ func TestPutThatIsSentAgain(t *testing.T) {
 	if err := send(t.Context(), d, withID(opening(d, "a"), "id 1", "data")[:2]); err == nil {
 		t.Error("the same without its commit is taken for complete")
 	}
-	if err := d.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"", "id 3"} {
+		if err := d.Delete(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if err := send(t.Context(), d, withID(opening(d, "a"), id, "data")); err != nil {
+			t.Fatal(err)
+		}
+		refused("after another Put", withID(opening(d, "a"), "id 1", "data"))
 	}
-	if err := d.Put(t.Context(), "a", strings.NewReader("data")); err != nil {
-		t.Fatal(err)
-	}
-	refused("after somebody else's Put", withID(opening(d, "a"), "id 1", "data"))
 }
 
 func TestReplaceThatIsSentAgain(t *testing.T) {
