@@ -213,8 +213,10 @@ func (c *catalogue) covered(name string) bool {
 func (c *catalogue) continuable() error {
 	for _, name := range sorted(c.broken) {
 		if !isRecord(name) && !c.covered(name) {
-			return fmt.Errorf("%s: %w", c.loc.URI, &failure{c.broken[name], ErrDamaged,
-				"bring the object back from another copy, or use another location; if every backup that counts is shown by brock ls, take the object away and the next backup makes it again"})
+			return fmt.Errorf("%s: %w", c.loc.URI, &failure{
+				c.broken[name], ErrDamaged,
+				"bring the object back from another copy, or use another location; if every backup that counts is shown by brock ls, take the object away and the next backup makes it again",
+			})
 		}
 	}
 	return nil

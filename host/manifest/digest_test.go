@@ -15,8 +15,10 @@ func TestDigest(t *testing.T) {
 			Series: "keen_leakey6", Number: 2, Since: 34, ReadTs: 126, Path: dir1, Kind: KindDgraph, Form: dgraph.FormV23, Compression: "snappy",
 			Groups: map[uint32][]dgraph.Predicate{1: {{Name: "name"}, {Namespace: 2, Name: "age"}}, 2: {{Name: "knows"}}},
 			Drops: []dgraph.Drop{
-				{Kind: dgraph.DropAll}, {Kind: dgraph.DropAttr, Predicate: dgraph.Predicate{Name: "old"}},
-				{Kind: dgraph.DropData, Predicate: dgraph.Predicate{Namespace: 3}}, {Kind: dgraph.DropNamespace, Predicate: dgraph.Predicate{Namespace: 4}},
+				{Kind: dgraph.DropAll},
+				{Kind: dgraph.DropAttr, Predicate: dgraph.Predicate{Name: "old"}},
+				{Kind: dgraph.DropData, Predicate: dgraph.Predicate{Namespace: 3}},
+				{Kind: dgraph.DropNamespace, Predicate: dgraph.Predicate{Namespace: 4}},
 			},
 			Record: &Record{Engine: "test", Compat: string(CompatV23)},
 		}
