@@ -88,7 +88,7 @@ func ignoreStopped(err error) error {
 // writeAttachment makes file appear whole. It replaces nothing but the file of
 // an earlier process.
 func writeAttachment(file string, a handshake.Attachment) error {
-	old, err := os.ReadFile(file)
+	old, err := os.ReadFile(file) //nolint:gosec // the author names it
 	if err == nil && json.Unmarshal(old, new(handshake.Attachment)) != nil {
 		return WithHint(fmt.Errorf("%s: %w", file, ErrExist), "it is some other file: name one that is not there yet")
 	}
@@ -105,10 +105,10 @@ func writeAttachment(file string, a handshake.Attachment) error {
 	}
 	_, err = f.Write(append(data, '\n'))
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
+		err = os.Rename(f.Name(), file) //nolint:gosec // as above
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = os.Remove(f.Name()) //nolint:gosec // as above
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func newVictim(t *testing.T) *victim {
 
 func (v *victim) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(v.t.Context(), "brock", args...)
-	cmd.Env = append(os.Environ(), "BROCK_PLUGIN_DIR="+v.plugins, "TMPDIR="+v.tmp, "BROCK_CACHE_DIR="+filepath.Dir(v.scratch))
+	cmd.Env = append(os.Environ(), "BROCK_PLUGIN_DIR="+v.plugins, "TMPDIR="+v.tmp, "BROCK_CACHE_DIR="+filepath.Dir(v.scratch), "XDG_STATE_HOME="+filepath.Dir(v.scratch))
 	return cmd
 }
 

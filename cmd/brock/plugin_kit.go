@@ -171,11 +171,11 @@ func near(asked string, names []string) (best []string) {
 	most := 0
 	for _, name := range names {
 		shared := 0
-		for _, word := range strings.Fields(strings.ToLower(name)) {
+		for word := range strings.FieldsSeq(strings.ToLower(name)) {
 			if len(word) < 3 && asked != word {
 				continue
 			}
-			for _, w := range strings.Fields(strings.ToLower(asked)) {
+			for w := range strings.FieldsSeq(strings.ToLower(asked)) {
 				switch {
 				case w == word:
 					shared += 2
@@ -198,7 +198,7 @@ func near(asked string, names []string) (best []string) {
 func wrap(text string, width int) string {
 	var b strings.Builder
 	column := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if column > 0 && column+1+len(word) > width {
 			b.WriteByte('\n')
 			column = 0

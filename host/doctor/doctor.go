@@ -59,7 +59,7 @@ func Examine(ctx context.Context, d sdk.Destination) iter.Seq[Step] {
 		e.name = e.prefix + "object"
 		_, _ = rand.Read(e.data) // it never fails
 		wanted := e.steps(yield)
-		if err := e.cleanUp(); err != nil && wanted {
+		if err := e.cleanUp(ctx); err != nil && wanted {
 			s := Result("clean up", err)
 			s.Detail = "objects whose names begin with " + e.prefix + " may be left behind: " + s.Detail
 			yield(s)
@@ -307,11 +307,11 @@ func (e *exam) clock() error {
 }
 
 // cleanUp removes what is left, for a while even after the caller has given up.
-func (e *exam) cleanUp() error {
+func (e *exam) cleanUp(ctx context.Context) error {
 	if !e.wrote {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	var errs []error
 	for _, name := range []string{e.name, e.prefix + "replaced"} {

@@ -191,7 +191,7 @@ func TestDestinationThatIsIll(t *testing.T) {
 		"replaces whatever the version": {
 			func(m *mutant) {
 				m.swap = func(ctx context.Context, name string, r io.Reader, _ string) (string, error) {
-					now, err := m.Memory.Version(ctx, name)
+					now, err := m.Version(ctx, name)
 					if err != nil {
 						return "", err
 					}

@@ -71,7 +71,7 @@ func readAttachment(file string) (a handshake.Attachment, err error) {
 }
 
 // attach connects to a plugin that runs already. Its Process never ends it.
-func attach(ctx context.Context, path string, o Options) (*Process, error) {
+func attach(ctx context.Context, path string, o Options) (*Process, error) { //nolint:contextcheck // the Process outlives ctx, which is for the start
 	a, err := readAttachment(o.Reattach)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", filepath.Base(path), err)
@@ -85,7 +85,7 @@ func attach(ctx context.Context, path string, o Options) (*Process, error) {
 	}
 	watched, stop := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
-	p.stop = sync.OnceValue(func() error { return p.detach(stop, &watch) })
+	p.stop = sync.OnceValue(func() error { return p.detach(stop, &watch) }) //nolint:contextcheck // as above
 	if err := p.connectTo(ctx, a); err != nil {
 		_ = p.Close() // the start's own error is the cause
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
@@ -117,7 +117,7 @@ func (p *Process) connectTo(ctx context.Context, a handshake.Attachment) error {
 	}
 	options := append(
 		handshake.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // only this user can enter the socket's directory
+		grpc.WithTransportCredentials(insecure.NewCredentials()),                  // only this user can enter the socket's directory
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: math.MaxInt64}), // a debugger stops it for as long as it likes
 	)
 	var err error
@@ -177,4 +177,3 @@ func (p *Process) detach(stop func(), watch *sync.WaitGroup) error {
 	_ = p.runner.stdout.Close()
 	return errors.Join(err, p.trace.finish())
 }
-
