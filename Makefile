@@ -63,8 +63,9 @@ generate: tools ## rebuild sdk/internal from sdk/proto
 check: fmt generate lint test ## all of the above; fails if it changed a file
 	git diff --exit-code
 
-bench: build ## measure backup and restore against Badger's own, on the large fixture
+bench: build ## measure backup and restore against Badger's own, and the hop to a plugin against a bare socket
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout $(TESTTIME) ./host
+	go test -run '^$$' -bench '^BenchmarkHop$$' -benchtime 1x -timeout $(TESTTIME) ./sdk/launch
 
 servers: ## start the servers that tests need
 	@echo "No plugin here talks to a server yet: nothing to start."

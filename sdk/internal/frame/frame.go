@@ -32,8 +32,10 @@ type Sum struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Next returns the frame that carries data after the frames so far.
-func (s *Sum) Next(data mem.BufferSlice) *wire.Frame {
-	f := &wire.Frame{Offset: s.Size, CRC32C: checksum(data), Data: data}
+func (s *Sum) Next(data mem.BufferSlice) *wire.Frame { return s.next(data, checksum(data)) }
+
+func (s *Sum) next(data mem.BufferSlice, crc32c uint32) *wire.Frame {
+	f := &wire.Frame{Offset: s.Size, CRC32C: crc32c, Data: data}
 	s.add(f)
 	return f
 }
@@ -84,12 +86,12 @@ func (s *Sum) Match(size int64, crc32c uint32) error {
 func Copy(r io.Reader, send func(*wire.Frame) error) (sum Sum, readErr, sendErr error) {
 	for {
 		buf := wire.Pool.Get(Size)
-		n, err := fill(r, *buf)
+		n, crc32c, err := fill(r, *buf)
 		*buf = (*buf)[:n]
 		data := mem.BufferSlice{mem.NewBuffer(buf, wire.Pool)}
 		end := err == io.EOF //nolint:errorlint // a wrapped EOF is a failure
 		if n > 0 && (err == nil || end) {
-			sendErr = send(sum.Next(data))
+			sendErr = send(sum.next(data, crc32c))
 		}
 		data.Free()
 		switch {
@@ -101,19 +103,24 @@ func Copy(r io.Reader, send func(*wire.Frame) error) (sum Sum, readErr, sendErr 
 	}
 }
 
+// step is how much is read at once: it is still in the processor's cache when
+// its checksum is computed.
+const step = 64 << 10
+
 // fill is io.ReadFull, except that the reader's own errors stay what they are:
 // with io.ReadFull a source that was cut off looks like one that has ended.
-func fill(r io.Reader, buf []byte) (n int, err error) {
+func fill(r io.Reader, buf []byte) (n int, crc32c uint32, err error) {
 	for idle := 0; n < len(buf) && err == nil; {
 		var m int
-		m, err = r.Read(buf[n:])
+		m, err = r.Read(buf[n:min(n+step, len(buf))])
+		crc32c = crc32.Update(crc32c, castagnoli, buf[n:n+m])
 		if n += m; m > 0 {
 			idle = 0
 		} else if idle++; err == nil && idle == 100 {
-			return n, io.ErrNoProgress
+			return n, crc32c, io.ErrNoProgress
 		}
 	}
-	return n, err
+	return n, crc32c, err
 }
 
 // A Reader yields the bytes of the frames that Next returns, and frees them.
@@ -136,37 +143,72 @@ func (r *Reader) Read(p []byte) (int, error) {
 	defer r.release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed.Load() {
-		return 0, fs.ErrClosed
-	}
 	for {
+		if r.closed.Load() {
+			return 0, fs.ErrClosed
+		}
 		if n := r.take(p); n > 0 || len(p) == 0 {
 			return n, nil
 		}
-		if r.err == nil {
-			r.data, r.err = r.next()
-			if r.err != nil && r.err != io.EOF && r.Failed != nil { //nolint:errorlint // Next's own
-				r.Failed(r.err)
-			}
-		}
-		if r.err != nil {
-			return 0, r.err
+		if err := r.more(); err != nil {
+			return 0, err
 		}
 	}
 }
 
-// take moves bytes to p, and frees each buffer behind its last byte.
+// WriteTo implements io.WriterTo: io.Copy need not copy.
+func (r *Reader) WriteTo(w io.Writer) (written int64, err error) {
+	defer r.release()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		for len(r.data) > 0 {
+			n, err := w.Write(r.data[0].ReadOnlyData()[r.done:])
+			written += int64(n)
+			r.skip(n)
+			if err != nil {
+				return written, err
+			}
+		}
+		if r.closed.Load() {
+			return written, fs.ErrClosed
+		}
+		if err := r.more(); err == io.EOF { //nolint:errorlint // Next's promise
+			return written, nil
+		} else if err != nil {
+			return written, err
+		}
+	}
+}
+
+// more has another frame's data come, once all of the last is taken.
+func (r *Reader) more() error {
+	if r.err == nil {
+		r.data, r.err = r.next()
+		if r.err != nil && r.err != io.EOF && r.Failed != nil { //nolint:errorlint // Next's own
+			r.Failed(r.err)
+		}
+	}
+	return r.err
+}
+
+// take moves bytes to p.
 func (r *Reader) take(p []byte) (n int) {
-	for len(r.data) > 0 {
+	for n < len(p) && len(r.data) > 0 {
 		m := copy(p[n:], r.data[0].ReadOnlyData()[r.done:])
 		n += m
-		if r.done += m; r.done < r.data[0].Len() {
-			break
-		}
-		r.data[0].Free()
-		r.data, r.done = r.data[1:], 0
+		r.skip(m)
 	}
 	return n
+}
+
+// skip goes on behind n bytes of the first buffer, and frees it behind its last.
+func (r *Reader) skip(n int) {
+	if r.done += n; r.done < r.data[0].Len() {
+		return
+	}
+	r.data[0].Free()
+	r.data, r.done = r.data[1:], 0
 }
 
 func (r *Reader) next() (mem.BufferSlice, error) {

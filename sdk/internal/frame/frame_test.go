@@ -54,6 +54,39 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestWriteTo(t *testing.T) {
+	for _, size := range []int{0, 1, Size, 3*Size + 7} {
+		want := bytes.Repeat([]byte("abc"), size/3+1)[:size]
+		f := over(bytes.NewReader(want))
+		begin, err := io.ReadAll(io.LimitReader(f, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rest bytes.Buffer
+		n, err := io.Copy(&rest, f)
+		if got := append(begin, rest.Bytes()...); err != nil || int(n) != rest.Len() || !bytes.Equal(got, want) || !f.Complete() {
+			t.Errorf("%d bytes: %d arrive, %v", size, len(got), err)
+		}
+	}
+	broken := errors.New("broken")
+	f := over(iotest.ErrReader(broken))
+	if _, err := io.Copy(io.Discard, f); !errors.Is(err, broken) || f.Complete() {
+		t.Errorf("from a broken source: %v", err)
+	}
+	f = over(bytes.NewReader(make([]byte, 2*Size)))
+	n, err := io.Copy(writerFunc(func(p []byte) (int, error) { f.Close(); return len(p) / 2, broken }), f)
+	if n != Size/2 || !errors.Is(err, broken) {
+		t.Errorf("to a broken place: %d, %v", n, err)
+	}
+	if _, err := io.Copy(io.Discard, f); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("closed: %v; want fs.ErrClosed", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 func TestFailureIsNoEnd(t *testing.T) {
 	for _, broken := range []error{io.ErrUnexpectedEOF, errors.New("broken")} {
 		f := over(io.MultiReader(bytes.NewReader([]byte("ab")), iotest.ErrReader(broken)))

@@ -14,11 +14,12 @@ import (
 // and its envelope are well below it. gRPC's own limits differ from side to side.
 const MessageLimit = 2 << 20
 
-// What a stream may have under way decides how often its two ends wait for each
-// other. Whoever does not read makes the other end keep, per stream, as much as
-// the stream's window, and one frame on its way out.
+// A stream's window is what one end may send before the other has read: two
+// frames, so that neither waits for the other, and not more, so that what is
+// sent is still in the processor's cache when it is read. Whoever does not read
+// makes his end keep 2 MiB per stream, and the other end two frames.
 const (
-	streamWindow     = 8 << 20
+	streamWindow     = 2 << 20
 	connectionWindow = 16 << 20
 	bufferSize       = 128 << 10 // of what is written to and read from the socket at once
 )
