@@ -182,7 +182,7 @@ var mutants = map[string]mutant{
 	"put does not hear a cancel": {check: "cancelled put leaves nothing", direct: true, of: put(func(d *destination, ctx context.Context, name string, r io.Reader) error {
 		err := d.Put(ctx, name, r)
 		if errors.Is(err, context.Canceled) {
-			<-time.After(2 * time.Second)
+			<-time.After(6 * time.Second)
 		}
 		return err
 	})},

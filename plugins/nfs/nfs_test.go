@@ -17,7 +17,15 @@ import (
 func TestMain(m *testing.M) { sdktest.Main(m, serve) }
 
 func TestDestination(t *testing.T) {
-	sdktest.TestDestination(t, Config{URI: t.TempDir()}, sdktest.Denied(Config{URI: closed(t)}, nobody))
+	options := []sdktest.Option{
+		sdktest.Denied(Config{URI: closed(t)}, nobody),
+		sdktest.ReadOnly(Config{URI: readable(t)}, nobody),
+		sdktest.Missing(Config{URI: filepath.Join(t.TempDir(), "not/here")}),
+	}
+	if mayMount() {
+		options = append(options, sdktest.Full(Config{URI: mount(t, "size=4m")}))
+	}
+	sdktest.TestDestination(t, Config{URI: t.TempDir()}, options...)
 }
 
 // serve is the plugin, as an ordinary user if nobody is set, or broken if mutant
@@ -76,6 +84,16 @@ func closed(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(publicDir(t), "closed")
 	if err := os.Mkdir(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// readable makes a directory that nobody can write to.
+func readable(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(publicDir(t), "readable")
+	if err := os.Mkdir(dir, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	return dir

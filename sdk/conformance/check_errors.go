@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/brock-backup/brock/sdk"
@@ -80,7 +81,11 @@ func full(t *trial, p *place) {
 	p.dst = d
 	t.Cleanup(p.clear)
 	p.put("before", []byte("x"))
-	err = d.Put(t.ctx, p.root+"large", endless(32<<20, func() error { return errors.New("there is room for 32 MiB") }))
+	size := 32 << 20
+	if limit := p.lab.shared(t).Description().Limits.ObjectSize; limit > 0 && limit < int64(size) {
+		size = int(limit)
+	}
+	err = d.Put(t.ctx, p.root+"large", endless(size, func() error { return io.EOF }))
 	if !errors.Is(err, sdk.ErrNoSpace) || errors.Is(err, sdk.ErrUnavailable) {
 		t.Errorf("Put where it is full: %v, want the kind %q alone", err, sdk.ErrNoSpace)
 	}

@@ -55,7 +55,7 @@ func putNeverOverwrites(p *place) {
 
 func putRacers(p *place) {
 	for round := range 3 {
-		name, gate := fmt.Sprintf("race/%d", round), newGate()
+		name, gate := fmt.Sprintf("race/%d", round), p.newGate()
 		var wins atomic.Int32
 		racers(func(i int) {
 			err := p.dst.Put(p.ctx, p.root+name, gate.source(bytes.Repeat([]byte{byte(i)}, 1<<16)))

@@ -99,7 +99,7 @@ func replaceRacers(p replacing) {
 		size += 10_000 // a version may be a digest: no content comes twice
 		var wins atomic.Int32
 		var won sync.Map
-		gate := newGate()
+		gate := p.newGate()
 		racers(func(i int) {
 			v, err := p.Replace(p.ctx, p.root+"race", gate.source(bytes.Repeat([]byte{byte(i)}, size)), version)
 			if err == nil {

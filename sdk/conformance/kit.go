@@ -148,7 +148,7 @@ func (t *trial) cleanUp() {
 
 // prompt is how soon a plugin must hear that there is nothing more to come. It
 // is promised within a second; a machine may be busy.
-const prompt = 5 * time.Second
+const prompt = 4 * time.Second
 
 // within fails the check if f takes longer than d. It waits for f anyway.
 func (t *trial) within(d time.Duration, what string, f func()) {
@@ -171,18 +171,28 @@ func racers(f func(i int)) {
 }
 
 // A gate lets the sources of all racers end at the same moment. A plugin need
-// not serve them all at once: it opens after a while in any case.
+// not serve them all at once, and so it opens after a while in any case.
 type gate struct {
+	width   int32 // how many are expected at once
 	waiting atomic.Int32
 	open    chan struct{}
 }
 
-func newGate() *gate { return &gate{open: make(chan struct{})} }
+// newGate is as wide as the plugin itself says.
+func (p *place) newGate() *gate {
+	width := racerCount
+	if p.lab != nil {
+		if limit := p.lab.shared(p.trial).Description().Limits.ConcurrentPuts; limit > 0 {
+			width = min(width, limit)
+		}
+	}
+	return &gate{width: int32(width), open: make(chan struct{})}
+}
 
 // source yields data, and waits before its end.
 func (g *gate) source(data []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(data), readerFunc(func([]byte) (int, error) {
-		if g.waiting.Add(1) == racerCount {
+		if g.waiting.Add(1) == g.width {
 			close(g.open)
 		}
 		select {

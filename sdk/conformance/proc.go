@@ -25,16 +25,26 @@ func (t *trial) needProc() {
 
 // stat returns what follows a process's name in its status: its state is the
 // first, its parent the second.
-func stat(pid int) []string {
-	data, _ := os.ReadFile(procFile(pid, "stat"))
-	_, rest, _ := strings.Cut(string(data), ") ")
-	if i := strings.LastIndex(string(data), ") "); i >= 0 {
-		rest = string(data[i+2:])
-	}
-	if f := strings.Fields(rest); len(f) > 20 {
+func stat(pid int) []string { return statOf(procFile(pid, "stat")) }
+
+func statOf(file string) []string {
+	data, _ := os.ReadFile(file)
+	i := bytes.LastIndexByte(data, ')') // the name may have some, too
+	if f := strings.Fields(string(data[i+1:])); i >= 0 && len(f) > 20 {
 		return f
 	}
 	return nil
+}
+
+// threadsAre reports whether all threads of a process are in a state.
+func threadsAre(pid int, state string) bool {
+	files, _ := filepath.Glob(procFile(pid, "task/*/stat"))
+	for _, file := range files {
+		if f := statOf(file); f != nil && f[0] != state {
+			return false
+		}
+	}
+	return len(files) > 0
 }
 
 func procFile(pid int, name string) string {
@@ -149,4 +159,4 @@ func (t *trial) gone(when string, all []proc) {
 
 // lifeTime is how long a plugin may be there when it should be gone. It is
 // promised within two seconds; a machine may be busy.
-const lifeTime = 8 * time.Second
+var lifeTime = 8 * time.Second
