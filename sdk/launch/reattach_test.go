@@ -30,7 +30,12 @@ func debugged(t *testing.T, role string) (file, line string, cmd *exec.Cmd) {
 func debugFile(t *testing.T, role, file string) (line string, cmd *exec.Cmd) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0], "debug", file)
-	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	tmp, err := os.MkdirTemp("", "dbg") // sockets need a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(tmp) }) // of processes that were killed
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, "TMPDIR="+tmp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +138,6 @@ func TestAttachedPluginThatDies(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be reached any more") || sdk.Hint(err) == "" {
 		t.Errorf("Start with a stale file: %v (hint %q)", err, sdk.Hint(err))
 	}
-	defer os.RemoveAll(filepath.Dir(socketOf(t, file)))
 }
 
 func TestAttachmentsThatAreNone(t *testing.T) {
