@@ -33,7 +33,7 @@ func (p *Process) fail(ctx context.Context, err error) error {
 	if p.closed.Load() && !p.died.Load() {
 		return fmt.Errorf("plugin %s: %w", p.name, fs.ErrClosed)
 	}
-	if !lost[remote.Code] || p.answers() {
+	if !lost[remote.Code] || p.answers(ctx) {
 		return fmt.Errorf("plugin %s: %w", p.name, remote)
 	}
 	if p.runner.gone(0) {
@@ -44,8 +44,8 @@ func (p *Process) fail(ctx context.Context, err error) error {
 
 // answers reports whether the process lives and can be reached. Where the answer
 // is no, the process has ended, or somebody has stopped it.
-func (p *Process) answers() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (p *Process) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() {

@@ -195,8 +195,9 @@ func (s *Supervisor) present() (*life, error) {
 	}
 	if s.life == nil {
 		l := &life{up: make(chan struct{}), over: make(chan struct{}), first: s.description == nil}
+		until := s.until
 		s.life = l
-		s.lives.Go(func() { s.live(l, s.until) })
+		s.lives.Go(func() { s.live(l, until) })
 	}
 	return s.life, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,20 @@ func (w *watched) await(t *testing.T, want State) {
 		case <-time.After(20 * time.Second):
 			t.Fatalf("state %s, after %v; want %s", w.State(), w.states(), want)
 		}
+	}
+}
+
+// awaitLife waits until somebody waits for the plugin.
+func (w *watched) awaitLife(t *testing.T) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		w.Supervisor.mu.Lock()
+		l := w.life
+		w.Supervisor.mu.Unlock()
+		if l != nil {
+			return
+		}
+		runtime.Gosched()
 	}
 }
 
@@ -268,6 +283,17 @@ func TestRestartThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Nothing was asked of the plugin yet but to open what was open.
+func TestCrashInTheRestartIsInvisible(t *testing.T) {
+	t.Parallel()
+	w := supervise(t, "hostile")
+	d := w.open(t, map[string]any{"uri": "crash in 2"})
+	w.kill()
+	if _, err := listAll(d, ""); err != nil || w.count(t) != 3 {
+		t.Errorf("List: %v after %d starts; want none after 3", err, w.count(t))
+	}
+}
+
 func TestFirstStartThatFailsSaysSoAtOnce(t *testing.T) {
 	t.Parallel()
 	w := supervise(t, "early,memory")
@@ -345,6 +371,7 @@ func TestWaitsForAPluginEnd(t *testing.T) {
 					_, err := w.OpenDestination(ctx, nil)
 					failed <- err
 				}()
+				w.awaitLife(t)
 				w.await(t, State(what))
 				within(t, 10*time.Second, what, func() {
 					want := end(cancel)
@@ -385,6 +412,19 @@ func TestLostCapabilityIsRefused(t *testing.T) {
 	w.kill()
 	if err := d.(sdk.Prober).Probe(t.Context()); err != nil {
 		t.Errorf("Probe, when it is back: %v", err)
+	}
+}
+
+func TestAbilitiesAreExactlyThoseNamed(t *testing.T) {
+	for _, names := range [][]string{nil, {"replace"}, {"probe"}, {"replace", "probe"}} {
+		if got := abilities(ableDestination(lastingDestination{}, names, lastingReplacer{}, lastingProber{})); !slices.Equal(got, names) {
+			t.Errorf("%q instead of %q", got, names)
+		}
+	}
+	for _, names := range [][]string{nil, {"export"}} {
+		if got := abilities(ableKeyProvider(lastingKeyProvider{}, names, lastingExporter{})); !slices.Equal(got, names) {
+			t.Errorf("%q instead of %q", got, names)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func TestTraps(t *testing.T) {
 	for _, trap := range traps {
 		t.Run(trap.name, func(t *testing.T) {
 			t.Parallel()
-			for _, name := range strings.Fields(trap.tests) {
+			for name := range strings.FieldsSeq(trap.tests) {
 				if !known[name] {
 					t.Errorf("there is no %s", name)
 				}
