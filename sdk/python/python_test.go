@@ -3,6 +3,7 @@
 package python_test
 
 import (
+	"crypto/sha256"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/brock-backup/brock/sdk/conformance"
+	"github.com/brock-backup/brock/sdk/launch"
 	"github.com/brock-backup/brock/sdk/python"
 )
 
@@ -60,7 +62,7 @@ func build(t *testing.T, name, plugin string) string {
 	}
 	exe := filepath.Join(dir, name)
 	run(t, "", interpreter, "-m", "zipapp", filepath.Join(dir, "app"), "-o", exe, "-p", interpreter, "-m", "plugin:main")
-	if err := os.Chmod(exe, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.Chmod(exe, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return exe
@@ -97,6 +99,24 @@ func place(t *testing.T, mode os.FileMode) *conformance.Variant {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return &conformance.Variant{Settings: map[string]any{"uri": "tree://" + dir}, Env: []string{"BROCK_TEST_UID=65534"}}
+}
+
+// A plugin is one file, so that its digest is that of everything but the
+// interpreter, and it runs from the very bytes that were found to have it.
+func TestPinned(t *testing.T) {
+	exe := buildTree(t)
+	data, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := launch.Start(t.Context(), exe, launch.Options{Digest: sha256.Sum256(data), StartTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if name := p.Description().Name; name != "tree" {
+		t.Errorf("the plugin is called %q", name)
+	}
 }
 
 // A plugin in Python keeps every promise that one in Go keeps.
