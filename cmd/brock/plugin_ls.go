@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -80,7 +82,21 @@ func (a *app) listPlugins(ctx context.Context) error {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, p.Version, serves(p.Schemes), p.Trust, p.State, cmp.Or(p.Attached, p.Path))
 		}
 		t.Flush()
+		for _, dir := range unlocked(plugins) {
+			fmt.Fprintf(w, "not locked: %s (brock plugin lock pins what is there now)\n", dir)
+		}
 	})
+}
+
+// unlocked returns the directories whose plugins nothing pins.
+func unlocked(plugins []plugindir.Plugin) []string {
+	var dirs []string
+	for _, p := range plugins {
+		if dir := filepath.Dir(p.Path); p.Trust == plugindir.Open && p.Attached == "" && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // serves shows schemes as a user writes them.

@@ -46,8 +46,10 @@ func (a *app) verifyPlugins() error {
 	}
 	switch {
 	case bad > 0:
-		return &problem{fmt.Sprintf("%d of %d files are not as they were locked", bad, len(verdicts)),
-			"find out who changed them; brock plugin lock trusts what is there now", exitDamage}
+		return &problem{
+			fmt.Sprintf("%d of %d files are not as they were locked", bad, len(verdicts)),
+			"find out who changed them; brock plugin lock trusts what is there now", exitDamage,
+		}
 	case unlocked > 0 && plugindir.Trust(a.trust) == plugindir.Locked:
 		return &problem{fmt.Sprintf("%d of %d files are not locked", unlocked, len(verdicts)), "brock plugin lock pins what is there now", exitDamage}
 	case unlocked == len(verdicts):

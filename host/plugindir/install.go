@@ -230,22 +230,16 @@ func fileName(file string, desc sdk.Description) (string, error) {
 	return name, nil
 }
 
-// fits makes sure that a plugin at path can be used: that no other of its name
-// comes before it, and that none of another name serves what it serves.
+// fits makes sure that no plugin of another file name serves what the one at path
+// will serve.
 func (d *Dirs) fits(ctx context.Context, path string, desc sdk.Description) error {
 	plugins := d.find(desc.Kind)
 	d.ask(ctx, plugins, d.remembered)
 	for _, p := range plugins {
-		dir, file := filepath.Split(p.Path)
-		switch {
-		case p.Err != nil || p.Attached != "":
+		if p.Err != nil || p.Attached != "" || filepath.Base(p.Path) == filepath.Base(path) {
 			continue
-		case file == filepath.Base(path):
-			if slices.Index(d.dirs, filepath.Clean(dir)) < slices.Index(d.dirs, filepath.Dir(path)) {
-				return invalid("install it there", "it would be hidden by %s", p.Path)
-			}
-			continue
-		case desc.Kind == "keyprovider" && p.Description.Name == desc.Name:
+		}
+		if desc.Kind == "keyprovider" && p.Description.Name == desc.Name {
 			return invalid("take that away first", "two plugins would be called %s: %s and %s", desc.Name, p.Path, path)
 		}
 		for _, s := range p.Description.Schemes {
@@ -289,7 +283,7 @@ func (in *installer) keep(path string, digest Digest) (Digest, error) {
 
 // writeProgram makes an executable file, whatever the umask.
 func writeProgram(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // it is a program, also for others
 	if err != nil {
 		return err
 	}
