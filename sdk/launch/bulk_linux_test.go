@@ -2,7 +2,6 @@ package launch
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +42,9 @@ func connections(t *testing.T, dir string) map[string]string {
 }
 
 // use calls everything that a destination has.
-func use(ctx context.Context, d sdk.Destination) error {
+func use(t *testing.T, d sdk.Destination) error {
+	t.Helper()
+	ctx := t.Context()
 	object := bytes.Repeat([]byte("object"), frame.Size/3)
 	if err := d.Put(ctx, "a", bytes.NewReader(object)); err != nil {
 		return err
@@ -65,7 +66,7 @@ func TestObjectsTakeTheSocket(t *testing.T) {
 	for _, noBulk := range []bool{false, true} {
 		dir := t.TempDir()
 		p := start(t, "memory", Options{TraceDir: dir, NoBulk: noBulk})
-		if err := use(t.Context(), openDestination(t, p, nil)); err != nil {
+		if err := use(t, openDestination(t, p, nil)); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.Close(); err != nil {
@@ -124,7 +125,7 @@ func TestBrokenSocket(t *testing.T) {
 	if n, err := io.Copy(io.Discard, r); err == nil || !errors.Is(err, sdk.ErrUnavailable) {
 		t.Errorf("Get = %d bytes, %v; want ErrUnavailable", n, err)
 	}
-	if err := use(t.Context(), d); err != nil {
+	if err := use(t, d); err != nil {
 		t.Error("afterwards:", err)
 	}
 	if !p.bulk.broken.Load() {

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -446,7 +447,7 @@ func stockDrain(recv func() (*pluginpb.Frame, error)) (size int64, err error) {
 	var sum frame.Sum
 	for {
 		f, err := recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sum.Size, nil
 		}
 		if err != nil {

@@ -47,7 +47,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 func (f *Frame) header() []byte {
 	var inner []byte
 	if f.Offset != 0 {
-		inner = protowire.AppendVarint(append(inner, tagOffset), uint64(f.Offset)) //nolint:gosec // as protobuf does
+		inner = protowire.AppendVarint(append(inner, tagOffset), uint64(f.Offset))
 	}
 	if f.CRC32C != 0 {
 		inner = protowire.AppendFixed32(append(inner, tagCRC32C), f.CRC32C)
@@ -113,7 +113,7 @@ func (p *parser) frame() *Frame {
 	f := new(Frame)
 	p.length(tagStep)
 	if p.tag(tagOffset) {
-		f.Offset = int64(p.varint()) //nolint:gosec // as protobuf does
+		f.Offset = int64(p.varint())
 	}
 	if p.tag(tagCRC32C) {
 		var n int
@@ -129,7 +129,7 @@ func (p *parser) length(tag byte) {
 	if !p.tag(tag) {
 		p.odd = true
 	}
-	if n := p.varint(); n != uint64(p.size) { //nolint:gosec // it is not negative
+	if n := p.varint(); n != uint64(p.size) {
 		p.odd = true
 	}
 }

@@ -20,7 +20,7 @@ type pool [maxClass + 1]sync.Pool
 
 // Get implements mem.BufferPool.
 func (p *pool) Get(length int) *[]byte {
-	class := bits.Len(uint(max(length, 1) - 1)) //nolint:gosec // it is not negative
+	class := bits.Len(uint(max(length, 1) - 1))
 	if class > maxClass {
 		b := make([]byte, length)
 		return &b
