@@ -245,7 +245,11 @@ func TestRequire(t *testing.T) {
 		}
 	}
 	for _, version := range []string{"", "unknown", "v0.1.0-5-g1234567", "v0.2.0-dirty", "v0.0.0-20261121050000-abcdefabcdef", "v0.1.0+dirty"} {
-		p := project{Name: "attic", Kind: "destination", lang: "go", sdk: t.TempDir()}
+		p := project{Name: "attic", Kind: "destination", lang: "go"}
+		if err := p.require(version); err != nil || !strings.Contains(p.Requirements, "\nreplace ") {
+			t.Errorf("%q, within brock's source: %v, %s", version, err, p.Requirements)
+		}
+		p.sdk = t.TempDir()
 		if err := p.require(version); err == nil || !strings.Contains(err.Error(), "has no go.mod of") {
 			t.Errorf("%q, with a directory that has no source: %v", version, err)
 		}

@@ -4,6 +4,7 @@ package python_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/conformance"
 	"github.com/brock-backup/brock/sdk/launch"
 	"github.com/brock-backup/brock/sdk/python"
@@ -84,6 +86,20 @@ func run(t *testing.T, stdin, name string, args ...string) string {
 func buildTree(t *testing.T) string {
 	t.Helper()
 	return build(t, "brock-destination-tree", "../testdata/python/plugin.py")
+}
+
+// An error keeps its kind, its text and its hint across the process border.
+func TestErrors(t *testing.T) {
+	p, err := launch.Start(t.Context(), buildTree(t), launch.Options{StartTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = p.OpenDestination(t.Context(), map[string]any{"uri": "tree://ümlaut/x"})
+	if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "tree://ümlaut/x: not an absolute path") ||
+		sdk.Hint(err) != "write tree:///mnt/backups" {
+		t.Errorf("Open of a place that cannot be: %v, hint %q", err, sdk.Hint(err))
+	}
 }
 
 // place makes a directory with these permissions, and returns how the plugin,

@@ -131,3 +131,39 @@ for line in sys.stdin:
 		t.Errorf("settings\n%swant\n%s", got, want.String())
 	}
 }
+
+// Names that lead elsewhere are refused by the plugin, whatever its host does: a
+// host that keeps the protocol never sends one.
+func TestNames(t *testing.T) {
+	const code = `
+from brock_plugin import Invalid, destination
+for line in sys.stdin:
+    check, name = json.loads(line)
+    try:
+        getattr(destination, check)(name)
+        print("good", check, json.dumps(name))
+    except Invalid:
+        print("bad", check, json.dumps(name))`
+	var in, want strings.Builder
+	for verdict, names := range map[string][]string{
+		"good": {"a", "a/b", "..a", "a..", "...", ".a/b", "a\\\\..", strings.Repeat("n", 1024)},
+		"bad":  {"", ".", "..", "/", "/etc", "a/", "a//b", "./a", "a/.", "a/../b", "../a", "a\\u0000", strings.Repeat("n", 1025)},
+	} {
+		for _, name := range names {
+			fmt.Fprintf(&in, "[\"check_name\", \"%s\"]\n", name)
+			fmt.Fprintf(&want, "%s check_name \"%s\"\n", verdict, name)
+		}
+	}
+	for verdict, prefixes := range map[string][]string{
+		"good": {"", "a", "a/", "a/b", ".", "a/."},
+		"bad":  {"/", "/a", "..", "../", "a/..", "a//", "./a", "a\\u0000"},
+	} {
+		for _, prefix := range prefixes {
+			fmt.Fprintf(&in, "[\"check_prefix\", \"%s\"]\n", prefix)
+			fmt.Fprintf(&want, "%s check_prefix \"%s\"\n", verdict, prefix)
+		}
+	}
+	if got := inPackage(t, in.String(), "import json"+code); got != want.String() {
+		t.Errorf("names\n%swant\n%s", got, want.String())
+	}
+}
