@@ -42,8 +42,9 @@ type box struct {
 	pluginpb.UnimplementedMetaServiceServer
 	pluginpb.UnimplementedDestinationServiceServer
 
-	mu        sync.Mutex
+	doors     sync.Mutex // of instances alone
 	instances map[string]boxSettings
+	mu        sync.Mutex
 	puts      int                      // under way
 	ids       map[string]string        // of the Puts that were committed
 	memory    map[string][]byte        // instead of files, in a mutant
@@ -287,8 +288,8 @@ func (m boxMeta) Open(_ context.Context, req *pluginpb.OpenRequest) (*pluginpb.O
 	case is("a child that survives"):
 		b.child("/bin/sleep", "30")
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.doors.Lock()
+	defer b.doors.Unlock()
 	if _, ok := b.instances[req.GetInstance()]; ok && !is("a second open replaces the first") {
 		return nil, say(codes.AlreadyExists, pluginpb.Reason_REASON_EXIST, "instance %s is open", req.GetInstance())
 	}
@@ -306,8 +307,8 @@ func (b *box) child(name string, args ...string) {
 }
 
 func (m boxMeta) Close(_ context.Context, req *pluginpb.CloseRequest) (*pluginpb.CloseResponse, error) {
-	m.box.mu.Lock()
-	defer m.box.mu.Unlock()
+	m.box.doors.Lock()
+	defer m.box.doors.Unlock()
 	delete(m.box.instances, req.GetInstance())
 	if is("close closes all") {
 		clear(m.box.instances)
@@ -317,9 +318,9 @@ func (m boxMeta) Close(_ context.Context, req *pluginpb.CloseRequest) (*pluginpb
 
 // enter returns the settings of an instance, for a call about a name.
 func (b *box) enter(instance, name string, writes bool) (boxSettings, error) {
-	b.mu.Lock()
+	b.doors.Lock()
 	s, ok := b.instances[instance]
-	b.mu.Unlock()
+	b.doors.Unlock()
 	if !ok && is("what is not open is not found") {
 		return s, absentHere("instance " + instance)
 	}
@@ -591,7 +592,7 @@ func (b *box) store(open *pluginpb.PutOpen, s boxSettings, data []byte) (string,
 	}
 	if replace && is("replaces in place") {
 		_ = os.WriteFile(path, pack(open.GetName(), data[:len(data)/2]), 0o600)
-		<-time.After(20 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 	b.ids[path] = open.GetPutId()
 	if err := b.write(path, pack(open.GetName(), data)); err != nil {
@@ -671,7 +672,7 @@ func (b *box) List(req *pluginpb.ListRequest, stream grpc.ServerStreamingServer[
 	}
 	objs := b.objects(s, req.GetPrefix())
 	if is("a list that trips over a change") {
-		<-time.After(3 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		if again := b.objects(s, req.GetPrefix()); len(again) != len(objs) && len(objs) > 0 {
 			objs = objs[1:]
 		}
@@ -734,11 +735,11 @@ func (b *box) Version(_ context.Context, req *pluginpb.VersionRequest) (*pluginp
 	if err != nil {
 		return nil, err
 	}
-	_, data, err := b.read(s.file(req.GetName()))
-	if err != nil {
-		return &pluginpb.VersionResponse{}, nil
+	res := &pluginpb.VersionResponse{}
+	if _, data, err := b.read(s.file(req.GetName())); err == nil {
+		res.Version = version(data)
 	}
-	return &pluginpb.VersionResponse{Version: version(data)}, nil
+	return res, nil
 }
 
 func (b *box) Probe(_ context.Context, req *pluginpb.ProbeRequest) (*pluginpb.ProbeResponse, error) {

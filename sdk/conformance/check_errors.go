@@ -145,7 +145,7 @@ func listDuringChange(p *place) {
 			}
 		}()
 	}
-	for range 15 {
+	for i := 0; i < 15 && !p.failed(); i++ {
 		stayed, before := 0, ""
 		for _, o := range p.list("busy/") {
 			if o.Name <= before {

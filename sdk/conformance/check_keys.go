@@ -171,8 +171,7 @@ func keysHidden(k *keyring) {
 	}
 	var said strings.Builder
 	saying := func(err error) {
-		var remote *code.Remote
-		if errors.As(code.Error(err), &remote) {
+		if remote, ok := errors.AsType[*code.Remote](code.Error(err)); ok {
 			fmt.Fprintln(&said, remote.Text, remote.Tip)
 		}
 	}

@@ -34,7 +34,7 @@ func stopped(t *trial, l *lab) {
 		}
 	})
 	resume(p.Pid())
-	again := time.NewTicker(20 * time.Millisecond)
+	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for range 10 {
 		if err := use(t.ctx, v); err != nil {

@@ -173,7 +173,7 @@ func replaceWhole(p replacing) {
 			}
 		})
 	}
-	for i := range 20 {
+	for i := 0; i < 20 && !p.failed(); i++ {
 		v, err := p.Replace(p.ctx, p.root+"whole", bytes.NewReader(bytes.Repeat([]byte{byte(i + 1)}, 300_001+i)), version)
 		if err != nil {
 			p.Errorf("Replace: %v", err)

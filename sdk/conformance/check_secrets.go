@@ -31,8 +31,7 @@ func secretSettings(t *trial, l *lab) {
 			if err == nil {
 				err = w.use(l)
 			}
-			var remote *code.Remote
-			if errors.As(err, &remote) {
+			if remote, ok := errors.AsType[*code.Remote](err); ok {
 				fmt.Fprintln(&said, remote.Text, remote.Tip)
 			}
 		}

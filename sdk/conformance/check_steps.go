@@ -314,8 +314,7 @@ func (p *place) manyPuts(w *wire, name string, count, atLeast int) {
 const patience = 20 * time.Second
 
 func codeOf(err error) codes.Code {
-	var remote *code.Remote
-	if errors.As(err, &remote) {
+	if remote, ok := errors.AsType[*code.Remote](err); ok {
 		return remote.Code
 	}
 	return codes.Unknown
