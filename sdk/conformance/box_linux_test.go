@@ -459,6 +459,10 @@ func (b *box) may(open *pluginpb.PutOpen) error {
 func (b *box) receive(open *pluginpb.PutOpen, s boxSettings, stream grpc.ClientStreamingServer[pluginpb.PutRequest, pluginpb.PutResponse]) ([]byte, error) {
 	var data []byte
 	path := s.file(open.GetName())
+	if is("cancel is not heard") {
+		f, _ := os.Open(os.DevNull)
+		defer f.Close()
+	}
 	if is("a lock that nobody breaks") {
 		lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
@@ -489,9 +493,7 @@ func (b *box) receive(open *pluginpb.PutOpen, s boxSettings, stream grpc.ClientS
 			case is("cancel is a commit"):
 				return data, nil
 			case is("cancel is not heard"):
-				f, _ := os.Open(os.DevNull)
 				<-time.After(time.Minute)
-				f.Close()
 			}
 			return nil, stream.Context().Err()
 		case err != nil:
