@@ -60,6 +60,10 @@ type boxSettings struct {
 	Place string `json:"place"` // what is wrong with it
 }
 
+// stderr is the real one: go-plugin puts a stream of its own in its place, of
+// which the end may be lost.
+var stderr = os.Stderr
+
 // is reports whether the box is broken like this.
 func is(mutant string) bool { return os.Getenv("BROCK_TEST_MUTANT") == mutant }
 
@@ -280,7 +284,7 @@ func (m boxMeta) Open(_ context.Context, req *pluginpb.OpenRequest) (*pluginpb.O
 	}
 	switch {
 	case is("the token on standard error"):
-		fmt.Fprintln(os.Stderr, "logging in with", hex.EncodeToString([]byte(s.Token)))
+		fmt.Fprintln(stderr, "logging in with", hex.EncodeToString([]byte(s.Token)))
 	case is("the token in an error") && s.Token != boxToken:
 		return nil, forbidden("token " + s.Token)
 	case is("the token on a command line"):
