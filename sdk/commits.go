@@ -15,10 +15,16 @@ import (
 type commits struct {
 	mu    sync.Mutex
 	last  map[place]commit
-	order []place // as they were committed; at most commitLimit
+	order []committed // at most commitLimit
 }
 
 const commitLimit = 1024
+
+// A committed place is that of one Put, which another may have taken since.
+type committed struct {
+	place
+	id string
+}
 
 // A place is an object's name in an instance.
 type place struct{ instance, name string }
@@ -42,8 +48,10 @@ func (c *commits) add(open *pluginpb.PutOpen, sum frame.Sum, version string) {
 	}
 	p := place{open.GetInstance(), open.GetName()}
 	c.last[p] = commit{open.GetPutId(), sum, version}
-	if c.order = append(c.order, p); len(c.order) > commitLimit {
-		delete(c.last, c.order[0])
+	if c.order = append(c.order, committed{p, open.GetPutId()}); len(c.order) > commitLimit {
+		if oldest := c.order[0]; c.last[oldest.place].id == oldest.id {
+			delete(c.last, oldest.place)
+		}
 		c.order = c.order[1:]
 	}
 }

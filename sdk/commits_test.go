@@ -25,6 +25,19 @@ func TestCommitsAreBounded(t *testing.T) {
 	}
 }
 
+// An object that is replaced again and again, like a lock, is the newest each
+// time.
+func TestCommitsOfOneObjectAreRemembered(t *testing.T) {
+	var c commits
+	for i := range 3 * commitLimit {
+		id := fmt.Sprint(i)
+		c.add(&pluginpb.PutOpen{Instance: "1", Name: "lock", PutId: id}, frame.Sum{}, "")
+		if got := c.last[place{"1", "lock"}].id; got != id {
+			t.Fatalf("after put %s, put %q is remembered", id, got)
+		}
+	}
+}
+
 func TestLimitsMustNotBeNegative(t *testing.T) {
 	defer func() {
 		if recover() == nil {
