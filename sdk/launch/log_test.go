@@ -159,6 +159,7 @@ func TestRedactor(t *testing.T) {
 		{"a b/c", "https://h?t=a+b%2Fc", "https://h?t=[secret]"},
 		{"a b/c", "https://h/a%20b%2Fc", "https://h/[secret]"},
 		{"line one\nline two\n", "saw line two", "saw [secret]"},
+		{"{\n  \"key\": \"hunter2\"\n}\n", `{"msg":"a"}   "key": "hunter2"`, `{"msg":"a"} [secret]`},
 		{"a<b>&c", `{"k":"a\u003cb\u003e\u0026c"}`, `{"k":"[secret]"}`},
 		{"schlüssel🔑", `"schl\u00fcssel\ud83d\udd11"`, `"[secret]"`},
 		{"bell\a", `"bell\a"`, `"[secret]"`},

@@ -61,6 +61,10 @@ func (r *redactor) remove(value string) {
 // is written in hexadecimal or in base 64.
 const encodedFrom = 8
 
+// lineFrom is the length from which a line of a value counts: a brace is in every
+// log.
+const lineFrom = 4
+
 // forms returns the ways in which a value is likely to be written, and the lines
 // it has, because a log is read by the line.
 func forms(value string) []string {
@@ -73,7 +77,7 @@ func forms(value string) []string {
 			base64.RawStdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b))
 	}
 	if lines := strings.Split(value, "\n"); len(lines) > 1 {
-		all = append(all, lines...)
+		all = append(all, slices.DeleteFunc(lines, func(l string) bool { return len(strings.TrimSpace(l)) < lineFrom })...)
 	}
 	for i := range all {
 		all[i] = strings.TrimRight(all[i], "\r")
