@@ -51,7 +51,8 @@ func (d *destination) list(ctx context.Context, prefix string, yield func(sdk.Ob
 		for _, obj := range page.GetObjects() {
 			name := obj.GetName()
 			if name <= before || !strings.HasPrefix(name, prefix) {
-				return fmt.Errorf("plugin %s lists %q after %q, for prefix %q", d.p.name, name, before, prefix)
+				shown := d.p.runner.log.safe
+				return fmt.Errorf("plugin %s lists %.200q after %.200q, for prefix %q", d.p.name, shown(name), shown(before), prefix)
 			}
 			if before = name; !yield(sdk.Object{Name: name, Size: obj.GetSize()}) {
 				return nil

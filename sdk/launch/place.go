@@ -98,16 +98,21 @@ func (l *place[T]) first(ctx context.Context) (T, error) {
 	return l.now, err
 }
 
+// openLimit is how many processes in a row an operation sees crash while the
+// place is opened again. A plugin that takes its time for each is not in
+// quarantine after any number.
+const openLimit = 3
+
 // use returns what is open in the process that runs, and opens it there if it
-// is not. A crash on the way counts like one before it.
+// is not. A crash on the way counts like one before it, up to openLimit.
 func (l *place[T]) use(ctx context.Context) (none T, err error) {
-	for {
+	for crashes := 1; ; crashes++ {
 		p, err := l.s.process(ctx)
 		if err != nil {
 			return none, err
 		}
 		now, err := l.useIn(ctx, p)
-		if err == nil || ctx.Err() != nil || !p.lost() {
+		if err == nil || ctx.Err() != nil || !p.lost() || crashes == openLimit {
 			return now, err
 		}
 	}

@@ -164,6 +164,7 @@ func (p *Process) watchAttached(ctx context.Context, address string) {
 
 // detach leaves the plugin as it was found.
 func (p *Process) detach(stop func(), watch *sync.WaitGroup) error {
+	p.died.Store(p.runner.gone(0))
 	p.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), p.options.StopTimeout)
 	defer cancel()

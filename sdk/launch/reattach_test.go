@@ -95,10 +95,10 @@ func TestAttachedPluginWorksAndIsLeftAlone(t *testing.T) {
 		t.Errorf("the plugin is gone: %v", err)
 	}
 
+	socket := socketOf(t, file) // while there is a file
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	socket := socketOf(t, file)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("interrupted, it ends with %v", err)
 	}
@@ -132,6 +132,9 @@ func TestAttachedPluginThatDies(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	within(t, 10*time.Second, "Close", func() { _ = p.Close() })
+	if got := say(t.Context(), d, "config"); !strings.Contains(got, "ended while it was in use") {
+		t.Errorf("a call after the end and Close: %s", got)
+	}
 
 	// Its file is stale now.
 	_, err = Start(t.Context(), "brock-destination-memory", Options{Reattach: file})

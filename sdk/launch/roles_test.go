@@ -132,7 +132,8 @@ type hostile struct {
 }
 
 func openHostile(_ context.Context, c config) (*hostile, error) {
-	if info, err := os.Stat(os.Getenv(startsEnv)); err == nil && c.URI == fmt.Sprint("crash in ", info.Size()) {
+	if info, err := os.Stat(os.Getenv(startsEnv)); err == nil &&
+		(c.URI == fmt.Sprint("crash in ", info.Size()) || c.URI == "crash but in 1" && info.Size() > 1) {
 		os.Exit(5)
 	}
 	once, isOnce := strings.CutPrefix(c.URI, "once ")
@@ -416,6 +417,7 @@ func (*lawless) List(req *pluginpb.ListRequest, stream pluginpb.DestinationServi
 		"order/":  {"order/b", "order/a"},
 		"twice/":  {"twice/a", "twice/a"},
 		"prefix/": {"other"},
+		"secret/": {"secret/canary-canary", strings.Repeat("long", 1<<17)},
 		"good/":   {"good/a", "good/b"},
 	}[req.GetPrefix()]
 	for _, name := range names {

@@ -148,6 +148,7 @@ func (s *Supervisor) end() error {
 		err = p.Close()
 	}
 	s.lives.Wait()
+	s.enter(Idle)
 	return err
 }
 

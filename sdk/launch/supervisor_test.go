@@ -236,8 +236,8 @@ func TestCrashLoopIsQuarantined(t *testing.T) {
 	if again == nil || again.Error() != err.Error() || w.count(t) != 7 {
 		t.Errorf("next operation, after %d starts: %v; want the same, after 7", w.count(t), again)
 	}
-	if err := w.Close(); err != nil {
-		t.Error(err)
+	if err := w.Close(); err != nil || w.State() != Idle {
+		t.Errorf("Close: %v, state %s; want idle", err, w.State())
 	}
 }
 
@@ -291,6 +291,22 @@ func TestCrashInTheRestartIsInvisible(t *testing.T) {
 	w.kill()
 	if _, err := listAll(d, ""); err != nil || w.count(t) != 3 {
 		t.Errorf("List: %v after %d starts; want none after 3", err, w.count(t))
+	}
+}
+
+// A plugin that lives for long before it crashes is never in quarantine. Who waits
+// for it does not do so for ever.
+func TestEndlessCrashesInTheRestartFail(t *testing.T) {
+	t.Parallel()
+	w := supervise(t, "hostile")
+	w.backoff.stable = time.Nanosecond
+	d := w.open(t, map[string]any{"uri": "crash but in 1"})
+	w.kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := d.Delete(ctx, "x")
+	if err == nil || !strings.Contains(err.Error(), "exit status 5") || w.count(t) != 1+openLimit {
+		t.Errorf("Delete: %v after %d starts; want how it ended, after %d", err, w.count(t), 1+openLimit)
 	}
 }
 

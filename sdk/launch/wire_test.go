@@ -190,7 +190,7 @@ func TestCarelessAuthorIsFoundOut(t *testing.T) {
 
 func TestLawlessPluginIsFoundOut(t *testing.T) {
 	t.Parallel()
-	_, d := open(t, "lawless", nil)
+	_, d := open(t, "lawless", map[string]any{"token": sdk.NewSecret("canary-canary")})
 	for name, want := range map[string]string{
 		"noinfo":  "begins without info",
 		"noend":   "ended before the object did",
@@ -215,6 +215,9 @@ func TestLawlessPluginIsFoundOut(t *testing.T) {
 		if names, err := listAll(d, prefix); err == nil {
 			t.Errorf("List(%s) = %q; want an error", prefix, names)
 		}
+	}
+	if names, err := listAll(d, "secret/"); err == nil || len(err.Error()) > 1000 || strings.Contains(err.Error(), "canary") {
+		t.Errorf("List(secret/) = %q, %.2000v; want a short error without a secret", names, err)
 	}
 	if names, err := listAll(d, "good/"); len(names) != 2 || err != nil {
 		t.Errorf("List(good/) = %q, %v", names, err)
