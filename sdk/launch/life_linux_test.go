@@ -113,7 +113,7 @@ func TestKilledHostLeavesNothingRunning(t *testing.T) {
 	}
 	_ = host.Process.Kill()
 	_ = host.Wait()
-	gone(t, 2*time.Second, number(t, fields[0]), number(t, fields[1]))
+	gone(t, soon, number(t, fields[0]), number(t, fields[1]))
 	if _, err := os.Stat(fields[2]); !os.IsNotExist(err) {
 		t.Errorf("run directory: %v; want none", err)
 	}
@@ -125,7 +125,7 @@ func TestPluginEndsWithTheLivenessPipe(t *testing.T) {
 	p, d := open(t, "hostile", nil)
 	child := number(t, say(t.Context(), d, "fork"))
 	p.runner.liveness.Close()
-	gone(t, 2*time.Second, p.Pid(), child)
+	gone(t, soon, p.Pid(), child)
 }
 
 // A Put that is under way when the host dies removes what it has stored so far.
@@ -159,7 +159,7 @@ func TestPluginEndsWithItsParent(t *testing.T) {
 	host, line := startHost(t, "pid")
 	_ = host.Process.Kill()
 	_ = host.Wait()
-	gone(t, 2*time.Second, number(t, line))
+	gone(t, soon, number(t, line))
 }
 
 // The kernel takes the end of the thread that started a process for that of the
@@ -211,18 +211,18 @@ func TestCloseEndsAStoppedPlugin(t *testing.T) {
 	for _, role := range []string{"hostile", "memory"} {
 		p, d := open(t, role, nil)
 		if role == "hostile" {
-			defer gone(t, time.Second, number(t, say(t.Context(), d, "fork")))
+			defer gone(t, soon, number(t, say(t.Context(), d, "fork")))
 		}
 		_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
 		p.options.StopTimeout = 500 * time.Millisecond
-		within(t, 4*time.Second, "Close", func() { p.Close() })
-		gone(t, time.Second, p.Pid())
+		within(t, soon, "Close", func() { p.Close() })
+		gone(t, soon, p.Pid())
 	}
 }
 
 func TestStartEndsAPluginThatIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
-	within(t, 6*time.Second, "Start", func() {
+	within(t, soon, "Start", func() {
 		if _, err := try(t, "stubborn", Options{StartTimeout: time.Second}); err == nil {
 			t.Error("Start: no error")
 		}
@@ -239,7 +239,7 @@ func TestCloseEndsTheWholeGroup(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error("second Close:", err)
 	}
-	gone(t, time.Second, p.Pid(), child)
+	gone(t, soon, p.Pid(), child)
 }
 
 // A process that left the group holds the plugin's standard error open, which
@@ -249,8 +249,8 @@ func TestCloseDoesNotWaitForStrangers(t *testing.T) {
 	p, d := open(t, "hostile", nil)
 	child := number(t, say(t.Context(), d, "fork away"))
 	defer syscall.Kill(child, syscall.SIGKILL)
-	within(t, 4*time.Second, "Close", func() { p.Close() })
-	gone(t, time.Second, p.Pid())
+	within(t, soon, "Close", func() { p.Close() })
+	gone(t, soon, p.Pid())
 	if !closedWithin(p.runner.drained, 0) {
 		t.Error("somebody still reads what the plugin wrote")
 	}

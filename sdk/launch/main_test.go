@@ -104,6 +104,10 @@ func openDestination(t *testing.T, p *Process, settings map[string]any) sdk.Dest
 	return d
 }
 
+// soon is how long what takes a second or two may take on a machine that is busy
+// with something else.
+const soon = 15 * time.Second
+
 // within fails the test if what it waits for takes longer than d.
 func within(t *testing.T, d time.Duration, what string, f func()) {
 	t.Helper()

@@ -60,7 +60,7 @@ func TestStartHasADeadline(t *testing.T) {
 	for _, role := range []string{"hang", "deaf"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			within(t, 6*time.Second, "Start", func() {
+			within(t, soon, "Start", func() {
 				env := []string{"BROCK_TEST_CERT=" + certificate(t)}
 				_, err := try(t, role, Options{StartTimeout: time.Second, Env: env})
 				if err == nil || !strings.Contains(err.Error(), "was not ready in time") {
@@ -76,7 +76,7 @@ func TestStartCanBeCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := Options{Env: []string{roleEnv + "=hang"}, StartTimeout: time.Minute}
 	time.AfterFunc(200*time.Millisecond, cancel)
-	within(t, 5*time.Second, "Start", func() {
+	within(t, soon, "Start", func() {
 		if _, err := Start(ctx, os.Args[0], o); !errors.Is(err, context.Canceled) {
 			t.Errorf("Start: %v; want context.Canceled", err)
 		}

@@ -148,7 +148,7 @@ func TestDrainWaitsForCallsUnderWay(t *testing.T) {
 // The plugin runs, and answers keepalive, but none of its operations moves.
 func TestIdleOperationFails(t *testing.T) {
 	t.Parallel()
-	p := start(t, "hostile", Options{IdleTimeout: 500 * time.Millisecond})
+	p := start(t, "hostile", Options{IdleTimeout: 2 * time.Second})
 	d := openDestination(t, p, nil)
 	zeros := readerFunc(func(p []byte) (int, error) { return len(p), nil })
 	for what, operation := range map[string]func() error{
@@ -169,7 +169,7 @@ func TestIdleOperationFails(t *testing.T) {
 			t.Parallel()
 			within(t, 20*time.Second, what, func() {
 				err := operation()
-				if err == nil || !strings.Contains(err.Error(), what+": nothing has moved for 500ms") || sdk.Hint(err) == "" {
+				if err == nil || !strings.Contains(err.Error(), what+": nothing has moved for 2s") || sdk.Hint(err) == "" {
 					t.Errorf("%s: %v", what, err)
 				}
 			})
