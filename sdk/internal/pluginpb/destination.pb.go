@@ -78,7 +78,8 @@ func (Condition) EnumDescriptor() ([]byte, []int) {
 // Frame carries up to 1 MiB of an object.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Place of the first byte of data in the object.
+	// How many bytes the frames before it in this stream carried: in a Get from an
+	// offset, too, the first frame has 0.
 	Offset int64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	// Checksum of data.
 	Crc32C uint32 `protobuf:"fixed32,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
