@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/brock-backup/brock/sdk"
 )
@@ -170,11 +169,19 @@ func (w wrapped) Unwrap() error { return w.error }
 
 func TestCancelReachesThePlugin(t *testing.T) {
 	t.Parallel()
-	_, d := open(t, "hostile", nil)
+	var out buffer
+	d := openDestination(t, start(t, "hostile", Options{Stderr: &out}), nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := d.(sdk.Replacer).Version(ctx, "wait")
+		failed <- err
+	}()
+	out.await(t, "waiting")
+	cancel()
 	within(t, soon, "a cancelled call", func() {
-		if _, err := d.(sdk.Replacer).Version(ctx, "wait"); !errors.Is(err, context.Canceled) {
+		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v; want context.Canceled", err)
 		}
 	})

@@ -211,6 +211,7 @@ func (h *hostile) Version(ctx context.Context, what string) (string, error) {
 	case "config":
 		return fmt.Sprint(h.config.URI, " ", len(h.config.Token.RevealString()), " ", os.Getpid()), nil
 	case "wait":
+		fmt.Fprintln(os.Stderr, "waiting")
 		<-ctx.Done()
 		h.mu.Lock()
 		h.objects["waited"] = nil
