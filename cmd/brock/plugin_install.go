@@ -39,7 +39,14 @@ taken.`,
 			if rollback != "" {
 				return a.rollbackPlugin(cmd.Context(), rollback)
 			}
-			return a.installPlugin(cmd.Context(), args[0], sum)
+			var want plugindir.Digest // zero: any
+			if cmd.Flags().Changed("sha256") {
+				var err error
+				if want, err = plugindir.ParseDigest(sum); err != nil {
+					return usageError("sha256sum prints it", "--sha256: %v", err)
+				}
+			}
+			return a.installPlugin(cmd.Context(), args[0], want)
 		},
 	}
 	cmd.Flags().StringVar(&sum, "sha256", "", "refuse a file that has another digest than `HEX`")
@@ -47,14 +54,7 @@ taken.`,
 	return cmd
 }
 
-func (a *app) installPlugin(ctx context.Context, file, sum string) error {
-	var want plugindir.Digest
-	if sum != "" {
-		var err error
-		if want, err = plugindir.ParseDigest(sum); err != nil {
-			return usageError("sha256sum prints it", "--sha256: %v", err)
-		}
-	}
+func (a *app) installPlugin(ctx context.Context, file string, want plugindir.Digest) error {
 	dir, err := a.installDir()
 	if err != nil {
 		return err

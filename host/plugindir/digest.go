@@ -3,6 +3,7 @@ package plugindir
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,10 +30,14 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ParseDigest reads a digest as sha256sum prints it.
+// ParseDigest reads a digest as sha256sum prints it. That of none is refused: who
+// asks for it would get any file.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	err := d.UnmarshalText([]byte(s))
+	if err == nil && d == (Digest{}) {
+		err = errors.New("no file has a SHA-256 of zeros only")
+	}
 	return d, err
 }
 
