@@ -59,7 +59,7 @@ func (a *app) examine(ctx context.Context, uri string) error {
 	for _, code := range []int{exitDamage, exitFailed} {
 		for _, s := range v.Steps {
 			if s.Status == doctor.Failed && s.Broken == (code == exitDamage) {
-				return &problem{fmt.Sprintf("%s: %s failed", v.Location, s.Name), s.Hint, code}
+				return &problem{fmt.Sprintf("%s: step %q failed", v.Location, s.Name), s.Hint, code}
 			}
 		}
 	}

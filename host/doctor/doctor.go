@@ -43,13 +43,14 @@ const Prefix = "brock-doctor-"
 
 // An exam is one examination.
 type exam struct {
-	ctx    context.Context //nolint:containedctx // of one examination
-	d      sdk.Destination
-	prefix string // of the objects of this examination
-	name   string // of the one object
-	data   []byte
-	wrote  bool // something may be there to be removed
-	stored bool // the object is there
+	ctx     context.Context //nolint:containedctx // of one examination
+	d       sdk.Destination
+	prefix  string // of the objects of this examination
+	name    string // of the one object
+	data    []byte
+	wrote   bool // something may be there to be removed
+	stored  bool // the object is there
+	nowhere bool // there is no such place
 }
 
 // Examine tries a destination out. Its steps come as they are done.
@@ -94,6 +95,8 @@ func (e *exam) steps(yield func(Step) bool) bool {
 		switch {
 		case reached.Status != OK: // a misspelt place must not come into being
 			err = skipped("the place cannot be reached")
+		case e.nowhere:
+			err = skipped("there is no such place")
 		case e.stored || !s.stored:
 			err = s.run()
 		}
@@ -171,6 +174,10 @@ func (e *exam) reach() error {
 // listEmpty lists what cannot be there.
 func (e *exam) listEmpty() error {
 	names, err := e.list()
+	if errors.Is(err, sdk.ErrNotExist) {
+		e.nowhere = true
+		return sdk.WithHint(err, "check the location's spelling; if it is a new one, make the directory or bucket and ask again")
+	}
 	if err != nil {
 		return err
 	}
@@ -253,7 +260,7 @@ func (e *exam) createOnly() error {
 func (e *exam) replace() error {
 	r, ok := e.d.(sdk.Replacer)
 	if !ok {
-		return skipped("the plugin cannot replace objects: Dgraph's own backups need that, Brock's do not")
+		return skipped("the plugin cannot replace objects: it keeps backups with --compat v20 only")
 	}
 	e.wrote = true
 	name := e.prefix + "replaced"

@@ -59,6 +59,29 @@ clock skipped`
 	}
 }
 
+// A place that is not there may be one that is misspelt: it must not come into
+// being.
+func TestPlaceThatIsNotThere(t *testing.T) {
+	m := &mutant{Memory: sdktest.NewMemory()}
+	m.list = func(_ context.Context, prefix string) iter.Seq2[sdk.Object, error] {
+		if prefix == "" { // it could be made
+			return func(func(sdk.Object, error) bool) {}
+		}
+		return fails(fmt.Errorf("bucket: %w", sdk.ErrNotExist))
+	}
+	m.put = func(context.Context, string, io.Reader) error { t.Error("something was stored"); return nil }
+	m.swap = func(context.Context, string, io.Reader, string) (string, error) {
+		t.Error("something was stored")
+		return "", nil
+	}
+	got := strings.Join(examine(t.Context(), m), "\n")
+	for _, want := range []string{"reachable ok", "list failed", "put skipped", "replace skipped", "clock skipped"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in the steps:\n%s", want, got)
+		}
+	}
+}
+
 // A mutant breaks one promise.
 type mutant struct {
 	*sdktest.Memory
