@@ -48,10 +48,16 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 		return &problem{err.Error(), hintFor(err), exitFailed}
 	}
 	v.Kind = kind
-	var names []string
+	var names, profiles []string
 	for _, c := range conformance.Checks(kind) {
+		profiles = append(profiles, c.Profile)
 		if len(subject.Only) == 0 || slices.Contains(subject.Only, c.Name) {
 			names = append(names, c.Name)
+		}
+	}
+	for _, p := range f.profiles {
+		if !slices.Contains(profiles, p) {
+			return usageError("brock plugin test --list shows them", "a %s has no profile %s", kind, p)
 		}
 	}
 	if len(names) == 0 {
@@ -61,7 +67,7 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	for r := range results {
 		v.add(kitResult{
 			Name: r.Check, Group: r.Group, Profile: r.Profile, Seconds: r.Took.Seconds(),
-			Failures: r.Failures, Skipped: r.Skipped, Measured: r.Measured,
+			Failures: r.Failures, Skipped: placeFlags.Replace(r.Skipped), Measured: r.Measured,
 		})
 		if !a.json {
 			a.screen.clear()
@@ -84,6 +90,11 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	}
 	return v.verdict(f.profiles)
 }
+
+// placeFlags names the flag where a reason for skipping names a field of
+// [conformance.Subject].
+var placeFlags = strings.NewReplacer("see Denied", "see --denied", "see ReadOnly", "see --read-only", "see Missing", "see --missing",
+	"see Full", "see --full", "see Throttled", "see --throttled")
 
 // runningCheck shows on a terminal which check runs.
 func (a *app) runningCheck(names []string, done int) {

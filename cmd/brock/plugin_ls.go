@@ -82,10 +82,38 @@ func (a *app) listPlugins(ctx context.Context) error {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, p.Version, serves(p.Schemes), p.Trust, p.State, cmp.Or(p.Attached, p.Path))
 		}
 		t.Flush()
+		for _, twice := range contested(v) {
+			fmt.Fprintln(w, twice)
+		}
 		for _, dir := range unlocked(plugins) {
 			fmt.Fprintf(w, "not locked: %s (brock plugin lock pins what is there now)\n", dir)
 		}
 	})
+}
+
+// contested says which locations have two plugins: nothing works there until one
+// of them is taken away.
+func contested(plugins []pluginView) (says []string) {
+	first := map[string]string{} // by scheme
+	for _, p := range plugins {
+		if p.SetAside != "" {
+			continue
+		}
+		path := cmp.Or(p.Attached, p.Path)
+		var twice []string
+		by := ""
+		for _, s := range p.Schemes {
+			if other, ok := first[s]; ok {
+				by, twice = other, append(twice, s)
+				continue
+			}
+			first[s] = path
+		}
+		if len(twice) > 0 {
+			says = append(says, fmt.Sprintf("%s: served by two plugins, %s and %s (take one of them away)", serves(twice), by, path))
+		}
+	}
+	return says
 }
 
 // unlocked returns the directories whose plugins nothing pins.

@@ -10,11 +10,13 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/brock-backup/brock/sdk"
 )
 
 func executable(info fs.FileInfo) error {
 	if info.Mode().Perm()&0o111 == 0 {
-		return errors.New("not executable")
+		return sdk.WithHint(errors.New("not executable"), "chmod +x it, if it is a plugin")
 	}
 	return nil
 }
@@ -27,7 +29,7 @@ func ours(info fs.FileInfo) error {
 		return err
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("owned by user %d, neither root nor you", st.Uid)
+		return sdk.WithHint(fmt.Errorf("owned by user %d, neither root nor you", st.Uid), "make sure that it is what it should be, and chown it")
 	}
 	return nil
 }
@@ -54,7 +56,7 @@ func oursAbove(info fs.FileInfo, strict bool) error {
 
 func closed(info fs.FileInfo, to fs.FileMode) error {
 	if mode := info.Mode().Perm(); mode&to != 0 {
-		return fmt.Errorf("writable by group or others (mode %04o)", mode)
+		return sdk.WithHint(fmt.Errorf("writable by group or others (mode %04o)", mode), "make sure that it is what it should be, and chmod go-w it")
 	}
 	return nil
 }
