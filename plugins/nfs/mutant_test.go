@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +111,25 @@ func list(f func(objs []sdk.Object, err error, yield func(sdk.Object, error) boo
 	}
 }
 
+var met sync.Map // channel that the second writer of a name closes, by name
+
+// meet lets the first writer of a name wait for the second one, which need not
+// come.
+func meet(name string) {
+	second := make(chan struct{})
+	if first, loaded := met.LoadOrStore(name, second); loaded {
+		if met.CompareAndDelete(name, first) {
+			close(first.(chan struct{}))
+		}
+		return
+	}
+	select {
+	case <-second:
+	case <-time.After(time.Second):
+		met.CompareAndDelete(name, second)
+	}
+}
+
 var mutants = map[string]mutant{
 	"put overwrites": {check: "put never overwrites", of: put(func(d *destination, ctx context.Context, name string, r io.Reader) error {
 		u, err := d.upload(ctx, name, r)
@@ -128,7 +148,7 @@ var mutants = map[string]mutant{
 		if err := d.vacant(name); err != nil {
 			return err
 		}
-		<-time.After(5 * time.Millisecond)
+		meet(name)
 		return u.dir.Rename(u.tmp, u.base)
 	})},
 	"put says nothing of what is taken": {check: "put never overwrites", of: put(func(d *destination, ctx context.Context, name string, r io.Reader) error {

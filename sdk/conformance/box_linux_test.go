@@ -550,7 +550,7 @@ func (b *box) broken(data []byte) []byte {
 	case is("a lost last part") && n > 0 && n%boxPart == 0:
 		return data[:n-1]
 	case is("a buffer for all"):
-		<-time.After(5 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return bytes.Clone(b.shared)
@@ -564,6 +564,25 @@ func (b *box) broken(data []byte) []byte {
 		b.leaked = append(b.leaked, bytes.Repeat([]byte{1}, 1<<20))
 	}
 	return data
+}
+
+var met sync.Map // channel that the second writer of a path closes, by path
+
+// meet lets the first writer of a path wait for the second one, which need not
+// come.
+func meet(path string) {
+	second := make(chan struct{})
+	if first, loaded := met.LoadOrStore(path, second); loaded {
+		if met.CompareAndDelete(path, first) {
+			close(first.(chan struct{}))
+		}
+		return
+	}
+	select {
+	case <-second:
+	case <-time.After(time.Second):
+		met.CompareAndDelete(path, second)
+	}
 }
 
 // store makes an object visible, if its condition holds.
@@ -592,7 +611,7 @@ func (b *box) store(open *pluginpb.PutOpen, s boxSettings, data []byte) (string,
 		return "", say(codes.AlreadyExists, pluginpb.Reason_REASON_EXIST, "%s: there is one", open.GetName())
 	}
 	if racing {
-		<-time.After(10 * time.Millisecond)
+		meet(path)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 	}

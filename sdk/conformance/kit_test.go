@@ -102,7 +102,7 @@ func (r *ring) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error)
 		}
 	case "one buffer":
 		common.Store(&dataKey)
-		<-time.After(time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 		dataKey = *common.Load()
 	case "a file for each wrap":
 		f, err := os.Open(os.DevNull)

@@ -40,7 +40,7 @@ func (r *redactor) addKey(key []byte) {
 	if len(key) < encodedFrom { // shorter ones are found by chance
 		return
 	}
-	f := append(forms(string(key)), strings.Trim(fmt.Sprint(key), "[]"))
+	f := append(forms(string(key)), strings.Trim(fmt.Sprintf("%d", key), "[]"))
 	if slices.ContainsFunc(r.recent, func(known []string) bool { return slices.Equal(known, f) }) {
 		return
 	}

@@ -108,7 +108,7 @@ class Tree:
         parent = os.path.dirname(path)
         for attempt in range(20):
             try:
-                os.makedirs(parent, 0o700, exist_ok=True)
+                _directory(parent)
                 os.link(tmp, path, follow_symlinks=False)
                 break
             except FileNotFoundError:  # a delete has removed the directory, which was empty
@@ -164,6 +164,16 @@ def _digest(path):
             return hashlib.sha256(f.read()).hexdigest()
     except NotExist:
         return ""
+
+
+def _directory(path):
+    """Makes a directory that another thread may be about to remove."""
+    try:
+        os.makedirs(path, 0o700, exist_ok=True)
+    except FileExistsError:
+        if os.path.lexists(path):  # and it is none
+            raise NotADirectoryError(path) from None
+        raise FileNotFoundError(path) from None
 
 
 def _sync(directory):
