@@ -32,6 +32,7 @@ type badgerWorld struct {
 	pool    []string
 	keys    map[string][]badgerVersion // newest first
 	compact bool                       // Badger has forgotten versions: only the newest that a reader sees are owed
+	saved   map[string]bool            // keys that the last backup has
 }
 
 type badgerVersion struct {
@@ -226,12 +227,14 @@ func (w *badgerWorld) reopen() {
 	w.must(err)
 }
 
-// forget lets Badger compact away deletes, and all versions but the newest. A
-// version that stays is the newest of all, for the clock must not go back.
+// forget lets Badger compact away deletes, and all versions but the newest. If the
+// newest of all was a delete, the clock goes back.
 func (w *badgerWorld) forget() {
 	w.tell("forget")
 	w.compact = true
-	w.commitAll(map[string]badgerVersion{w.pool[0]: {value: "stays"}})
+	if w.managed || len(w.saved) == 0 || w.chance(2) {
+		w.commitAll(map[string]badgerVersion{w.pool[0]: {value: "stays"}})
+	}
 	w.must(w.db.Close())
 	open := badger.Open
 	if w.managed {
@@ -248,6 +251,20 @@ func (w *badgerWorld) forget() {
 	var err error
 	w.db, err = open(badgerOptions(w.r, w.dir, w.key))
 	w.must(err)
+	if !w.managed {
+		w.clock = w.db.MaxVersion()
+		w.catchUp()
+	}
+}
+
+// catchUp writes keys that the last backup has until the clock is where it was then. A new
+// key would be refused: it could be that of another database.
+func (w *badgerWorld) catchUp() {
+	for w.clock < w.since {
+		known := sorted(w.saved)
+		key := known[w.r.IntN(len(known))]
+		w.commitAll(map[string]badgerVersion{key: {value: w.text(w.r.IntN(50))}})
+	}
 }
 
 func (w *badgerWorld) text(size int) string {
@@ -319,6 +336,12 @@ func (w *badgerWorld) hasBeginning(p string) bool {
 
 func (w *badgerWorld) backedUp(readTs uint64) moment {
 	w.since = readTs
+	w.saved = map[string]bool{}
+	for k, versions := range w.keys {
+		if !versions[0].deleted {
+			w.saved[k] = true
+		}
+	}
 	m := badgerMoment{keys: map[string][]badgerVersion{}, compact: w.compact}
 	for k, versions := range w.keys {
 		m.keys[k] = slices.Clone(versions)

@@ -33,12 +33,15 @@ func (s *spanner) cut() {
 	}
 }
 
-func (s *spanner) add(key []byte) {
+func (s *spanner) add(key []byte, version uint64) {
 	if s.keys == spanKeys {
 		s.cut()
 	}
 	if s.keys == 0 {
-		s.spans = append(s.spans, backupfile.Span{Start: bytes.Clone(key)})
+		s.spans = append(s.spans, backupfile.Span{Start: bytes.Clone(key), Version: version})
+	}
+	if last := &s.spans[len(s.spans)-1]; s.keys == 0 || version > last.NewestVersion {
+		last.Newest, last.NewestVersion = append(last.Newest[:0], key...), version
 	}
 	s.sum.Add(key)
 	s.keys++
@@ -66,6 +69,8 @@ type spanDiff struct {
 	known   *backupfile.KeySum
 	guessed *backupfile.KeySum
 	differ  []int // spans whose keys cannot be told to be the same
+
+	kept uint64 // the newest version that a span names and that is still there
 }
 
 func newSpanDiff(was []backupfile.Span, dataKey []byte) *spanDiff {
@@ -90,6 +95,17 @@ func (d *spanDiff) add(key []byte, guessed bool) {
 		d.guessed.Add(key)
 	} else {
 		d.known.Add(key)
+	}
+}
+
+// keep notes that the newest version that key had then is version.
+func (d *spanDiff) keep(key []byte, version uint64) {
+	if len(d.was) == 0 || version <= d.kept {
+		return
+	}
+	s := &d.was[d.at]
+	if version == s.Version && bytes.Equal(key, s.Start) || version == s.NewestVersion && bytes.Equal(key, s.Newest) {
+		d.kept = version
 	}
 }
 

@@ -60,7 +60,7 @@ func (t *tally) add(sortKey []byte, e *backupfile.Entry) {
 	if t.live(sortKey, e) {
 		t.current.sum.Add(sortKey, e.Value, e.UserMeta, e.ExpiresAt)
 		if t.spans != nil {
-			t.spans.add(sortKey)
+			t.spans.add(sortKey, e.Version)
 		}
 	}
 }

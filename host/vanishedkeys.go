@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -38,6 +39,9 @@ func (e *Engine) vanishedKeys(ctx context.Context, p *plan, c *catalogue, chain 
 	p.spans = map[uint32][]backupfile.Span{}
 	for _, g := range sorted(p.m.Groups) {
 		gone, err := v.group(ctx, g)
+		if errors.Is(err, badgerdb.ErrDamaged) {
+			return &unsoundError{&failure{err, ErrDamaged, "the database is damaged; --force-full --accept-damaged takes a full backup of what can be read"}}
+		}
 		if err != nil {
 			return err
 		}
@@ -77,6 +81,10 @@ func (v *vanishing) group(ctx context.Context, g uint32) (gone [][]byte, err err
 			return nil, err
 		}
 	}
+	// Badger's clock goes on behind the newest version that there is when it is opened.
+	// Where that was dropped, or deleted and forgotten, it gives out old timestamps
+	// again; but none that is not above whatever has been there all the time.
+	v.p.since[g] = min(v.p.since[g], max(diff.kept, 1)) // 0 would say that there was no backup
 	return gone, nil
 }
 
@@ -92,11 +100,12 @@ func (v *vanishing) compare(ctx context.Context, g uint32, was []backupfile.Span
 			now.cut()
 		}
 		if k.Live {
-			now.add(k.Key)
+			now.add(k.Key, k.Version)
 		}
 		switch k.Was {
 		case badgerdb.Alive:
 			diff.add(k.Key, false)
+			diff.keep(k.Key, k.WasVersion)
 		case badgerdb.Unknown:
 			diff.add(k.Key, true)
 		}
@@ -190,8 +199,8 @@ const keyOverhead = 24
 // upTo passes over keys of the database that the chain does not have. nil: all.
 func (j *keyJoin) upTo(key []byte) error {
 	for j.more && (key == nil || bytes.Compare(j.have.Key, key) < 0) {
-		if j.have.Live && !j.have.New {
-			return j.v.refuse("key %.60q has been there since before backup %s, which does not have it: is this another database?",
+		if j.have.Live && !j.have.New && len(leftOut(j.v.chain)) == 0 {
+			return j.v.refuse("key %.60q has a version from before backup %s, which does not have it: is this another database, or have its timestamps gone back?",
 				j.have.Key, j.v.chain[len(j.v.chain)-1].ID())
 		}
 		if err := j.advance(); err != nil {

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -356,4 +358,116 @@ func forgetSpans(t *testing.T, mem *sdktest.Memory, m *manifest.Manifest) {
 		t.Fatal(err)
 	}
 	mem.Set(manifest.RecordName(m.Series, m.Number), record)
+}
+
+// Badger's clock goes back when the newest that it has is dropped, or deleted and
+// forgotten. What is written then has timestamps that are in the last backup already,
+// and is in the next one all the same.
+func TestClockThatWentBack(t *testing.T) {
+	for name, back := range map[string]func(t *testing.T, dir string){
+		"forgotten": func(t *testing.T, dir string) {
+			for range 4 {
+				inPlainBadger(t, badger.DefaultOptions(dir).WithCompactL0OnClose(true), func(*badger.DB) error { return nil })
+			}
+		},
+		"dropped": func(t *testing.T, dir string) {
+			inPlainBadger(t, badger.DefaultOptions(dir), func(db *badger.DB) error { return db.DropPrefix([]byte("z")) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "db")
+			at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+			want := map[string]string{}
+			write := func(db *badger.DB, key, value string) error {
+				want[key] = value
+				return db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), []byte(value)) })
+			}
+			inPlainBadger(t, badger.DefaultOptions(dir), func(db *badger.DB) (err error) {
+				for i := range 20 {
+					err = errJoin(err, write(db, fmt.Sprintf("k%02d", i), "old"))
+				}
+				for i := range 10 {
+					err = errJoin(err, write(db, fmt.Sprintf("z%02d", i), "old"))
+				}
+				for i := range 10 {
+					key := fmt.Sprintf("z%02d", i)
+					if delete(want, key); name == "forgotten" {
+						err = errJoin(err, db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(key)) }))
+					}
+				}
+				return err
+			})
+			first := backup(t, &Engine{}, dir, BackupRequest{To: at}).Manifest
+			back(t, dir)
+			inPlainBadger(t, badger.DefaultOptions(dir), func(db *badger.DB) error {
+				if db.MaxVersion() >= first.ReadTs {
+					t.Fatalf("the clock is at %d and was at %d: this test shows nothing", db.MaxVersion(), first.ReadTs)
+				}
+				err := write(db, "k01", "new")
+				for i := 0; err == nil && db.MaxVersion() <= first.ReadTs; i++ {
+					err = write(db, "k02", fmt.Sprint("new ", i))
+				}
+				return err
+			})
+			if res := backup(t, &Engine{}, dir, BackupRequest{To: at, Prove: true}); res.Manifest.Number != 2 {
+				t.Fatalf("backup %s", res.Manifest.ID())
+			}
+			proved(t, &Engine{}, at, nil)
+			if got := seen(t, restore(t, &Engine{}, RestoreRequest{From: at})); !maps.Equal(got, want) {
+				t.Errorf("restored %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// inPlainBadger opens a database whose versions are Badger's own choice.
+func inPlainBadger(t *testing.T, o badger.Options, do func(*badger.DB) error) {
+	t.Helper()
+	db, err := badger.Open(o.WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errJoin(do(db), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a backup of a damaged database has left out is no reason to refuse the next one.
+func TestIncrementalOfDamagedDatabase(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	large := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 500) }
+	inPlainBadger(t, badger.DefaultOptions(dir).WithValueThreshold(100), func(db *badger.DB) (err error) {
+		for i := range 20 {
+			err = errJoin(err, db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "k%02d", i), large(i)) }))
+		}
+		return err
+	})
+	log := filepath.Join(dir, "000001.vlog")
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[bytes.Index(data, large(5))+10] ^= 1
+	if err := os.WriteFile(log, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	for number := 1; number <= 3; number++ {
+		src, err := badgerdb.OpenSource(map[uint32]string{1: dir}, badgerdb.Options{AcceptDamaged: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&Engine{}).Backup(t.Context(), BackupRequest{Source: src, To: at})
+		src.Close()
+		if err != nil || res.Manifest.Number != number {
+			t.Fatalf("backup %d: %+v, %v", number, res, err)
+		}
+		inPlainBadger(t, badger.DefaultOptions(dir), func(db *badger.DB) error {
+			return db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("k01"), fmt.Append(nil, number)) })
+		})
+	}
+	got := seen(t, restore(t, &Engine{}, RestoreRequest{From: at}))
+	if _, there := got["k05"]; there || len(got) != 19 || got["k01"] != "2" {
+		t.Errorf("restored %d keys, k01 is %q", len(got), got["k01"])
+	}
 }

@@ -169,13 +169,19 @@ func (p *parser) spans() []Span {
 	if n == 0 {
 		return nil
 	}
-	if n--; n > uint64(len(p.b)/(2+1+16)) {
+	if n--; n > uint64(len(p.b)/(2+1+16+1+2+1)) {
 		p.fail("%d spans in %d bytes", n, len(p.b))
 		return nil
 	}
 	spans := make([]Span, n)
 	for i := range spans {
-		spans[i] = Span{Start: p.key(), Keys: int64(p.uint(1<<63 - 1)), Sum: [16]byte(p.take(16))}
+		s := &spans[i]
+		s.Start = p.key()
+		s.Keys = int64(p.uint(1<<63 - 1))
+		s.Sum = [16]byte(p.take(16))
+		s.Version = p.uint(1<<64 - 1)
+		s.Newest = p.key()
+		s.NewestVersion = p.uint(1<<64 - 1)
 	}
 	return spans
 }

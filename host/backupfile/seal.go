@@ -38,9 +38,13 @@ type Seal struct {
 // Start; the first one those before it, too. Keys whose newest version is a delete
 // do not count, those that expire do.
 type Span struct {
-	Start []byte
-	Keys  int64
-	Sum   [16]byte // [KeySum] of the keys
+	Start   []byte
+	Keys    int64
+	Sum     [16]byte // [KeySum] of the keys
+	Version uint64   // of Start, which is one of the keys
+
+	Newest        []byte // that key among them whose version is the highest
+	NewestVersion uint64
 }
 
 // An Identity is which group of which backup a file is. No two files share one,
@@ -94,10 +98,11 @@ const MaxSeal = 256 << 20
 //	count, per predicate in order: name entries
 //	count, per fingerprint in order: name sum[16]
 //	record                                               (version 2)
-//	0 or 1 + count, per span in order: start keys sum[16] (version 2)
+//	0 or 1 + count, per span in order:                   (version 2)
+//	  start keys sum[16] version newest newestVersion
 //
-// A key is how many bytes it shares with the key before it (first with the last
-// of the block before), then the rest as a string.
+// A key (first, last, start, newest) is how many bytes it shares with the key before
+// it, then the rest as a string.
 const (
 	sealMagic   = "BrockSeal"
 	sealVersion = 2
@@ -251,6 +256,9 @@ func (s *Seal) appendBody(b []byte) []byte {
 		b = keys.append(b, s.Spans[i].Start)
 		b = binary.AppendUvarint(b, uint64(s.Spans[i].Keys))
 		b = append(b, s.Spans[i].Sum[:]...)
+		b = binary.AppendUvarint(b, s.Spans[i].Version)
+		b = keys.append(b, s.Spans[i].Newest)
+		b = binary.AppendUvarint(b, s.Spans[i].NewestVersion)
 	}
 	return b
 }

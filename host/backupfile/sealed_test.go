@@ -19,7 +19,7 @@ func seal(t testing.TB, c Codec, key []byte) (file, stored []byte) {
 		Codec: c.String(), File: info,
 		Predicates:  map[string]int64{"0-name": 20, "0-age": 10, "1f-name": 0},
 		Fingerprint: map[string][16]byte{"0-name": {1, 2, 3}, "0-age": {15: 9}},
-		Record:      []byte("digest"), Spans: []Span{{[]byte("a"), 1, [16]byte{7}}, {[]byte("ab"), 300, [16]byte{8}}},
+		Record:      []byte("digest"), Spans: []Span{{[]byte("a"), 1, [16]byte{7}, 3, []byte("a"), 3}, {[]byte("ab"), 300, [16]byte{8}, 4, []byte("abc"), 1 << 63}},
 	}
 	stored, err := s.Encode(key)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestSealSaysWhatWasSealed(t *testing.T) {
 		want := Seal{
 			Kind: "dgraph", Group: 3, Series: "brave_curie7", Number: 2, Since: 40, ReadTs: 1 << 63, Engine: "0.1.0", Codec: c.String(), File: s.File,
 			Predicates: s.Predicates, Fingerprint: s.Fingerprint,
-			Record: []byte("digest"), Spans: []Span{{[]byte("a"), 1, [16]byte{7}}, {[]byte("ab"), 300, [16]byte{8}}},
+			Record: []byte("digest"), Spans: []Span{{[]byte("a"), 1, [16]byte{7}, 3, []byte("a"), 3}, {[]byte("ab"), 300, [16]byte{8}, 4, []byte("abc"), 1 << 63}},
 		}
 		if fmt.Sprintf("%+v", *s) != fmt.Sprintf("%+v", want) {
 			t.Errorf("%+v, want %+v", *s, want)
@@ -76,7 +76,7 @@ func TestSealVersions(t *testing.T) {
 		"neither":  {Seal{File: info}, 1},
 		"record":   {Seal{File: info, Record: []byte("r")}, 2},
 		"no keys":  {Seal{File: info, Spans: []Span{}}, 2},
-		"one span": {Seal{File: info, Spans: []Span{{[]byte("k"), 1, [16]byte{}}}}, 2},
+		"one span": {Seal{File: info, Spans: []Span{{[]byte("k"), 1, [16]byte{}, 2, []byte("k"), 2}}}, 2},
 	} {
 		stored, err := test.seal.Encode(nil)
 		if err != nil || stored[len(sealMagic)] != test.version {
@@ -88,8 +88,8 @@ func TestSealVersions(t *testing.T) {
 		}
 	}
 	for name, spans := range map[string][]Span{
-		"empty": {{[]byte("a"), 0, [16]byte{}}}, "twice": {{[]byte("a"), 1, [16]byte{}}, {[]byte("a"), 1, [16]byte{}}},
-		"descending": {{[]byte("b"), 1, [16]byte{}}, {[]byte("a"), 1, [16]byte{}}},
+		"empty": {{Start: []byte("a")}}, "twice": {{Start: []byte("a"), Keys: 1}, {Start: []byte("a"), Keys: 1}},
+		"descending": {{Start: []byte("b"), Keys: 1}, {Start: []byte("a"), Keys: 1}},
 	} {
 		if _, err := (&Seal{File: info, Spans: spans}).Encode(nil); err == nil {
 			t.Errorf("%s: spans were sealed", name)

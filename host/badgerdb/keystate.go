@@ -14,6 +14,9 @@ type KeyState struct {
 	Live bool     // its newest version is no delete; it may have expired
 	New  bool     // its newest version is newer than since
 	Was  Liveness // what its newest version up to since says
+
+	Version    uint64 // the newest
+	WasVersion uint64 // the newest up to since; 0 if Was is Unknown
 }
 
 // Liveness says whether a key had a value at an earlier moment.
@@ -68,10 +71,10 @@ func (s *Source) keyStates(ctx context.Context, g *group, from, to []byte, since
 			if it.version <= s.readTs {
 				live := it.meta&metaDelete == 0
 				if !known {
-					known, k.Live, k.New = true, live, it.version > since
+					known, k.Live, k.New, k.Version = true, live, it.version > since, it.version
 				}
 				if it.version <= since {
-					k.Was = Dead
+					k.Was, k.WasVersion = Dead, it.version
 					if live {
 						k.Was = Alive
 					}
