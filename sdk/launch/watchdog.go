@@ -198,14 +198,20 @@ func (v *vigil) during(step func() error) error {
 	return err
 }
 
-// look is what the timer does. It may come too late to have been stopped.
+// look is what the timer does. It may come too late to have been stopped. If it
+// comes too late altogether, the host itself has stood still, because somebody
+// has stopped it, and has not seen what the plugin did meanwhile.
 func (v *vigil) look() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.waiting == 0 {
 		return
 	}
-	if left := v.dog.limit - time.Since(v.moved); left > 0 {
+	left := v.dog.limit - time.Since(v.moved)
+	if left < -patience {
+		v.moved, left = time.Now(), v.dog.limit
+	}
+	if left > 0 {
 		v.timer.Reset(left)
 		return
 	}

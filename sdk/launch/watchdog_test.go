@@ -88,6 +88,26 @@ func TestWatchdogLetsASlowHostWork(t *testing.T) {
 	})
 }
 
+// A host that was stopped for longer than a call may stand still knows nothing
+// of what the plugin did meanwhile.
+func TestWatchdogLetsAStoppedHostGoOn(t *testing.T) {
+	for late, ended := range map[time.Duration]bool{0: true, time.Hour: false} {
+		ctx, v := newWatchdog("p", time.Minute).keep(t.Context(), "Put")
+		v.dog.calls++ // that end counts
+		_ = v.during(func() error {
+			v.mu.Lock()
+			v.moved = time.Now().Add(-time.Minute - late)
+			v.mu.Unlock()
+			v.look()
+			return nil
+		})
+		if (ctx.Err() != nil) != ended {
+			t.Errorf("looked %v too late: %v", late, ctx.Err())
+		}
+		v.end()
+	}
+}
+
 func TestWatchdogEndsWhatDoesNotMove(t *testing.T) {
 	const want = "plugin p: Put of a/1: nothing has moved for 1m0s; the plugin is alive, but does nothing"
 	for what, step := range map[string]func(grpc.ClientStream) error{
