@@ -34,7 +34,7 @@ func (a *app) showLogs(name string, n int) error {
 	}
 	dir := plugindir.LogDir()
 	if dir == "" {
-		return usageError("set XDG_STATE_HOME to a directory of yours", "there is no place where logs are kept: neither XDG_STATE_HOME nor HOME is set")
+		return usageError("set XDG_STATE_HOME to a directory of yours", "there is no place where logs are kept: neither XDG_STATE_HOME nor HOME names a directory of yours")
 	}
 	lines, err := plugindir.LogLines(dir, name, n)
 	if errors.Is(err, fs.ErrNotExist) { // it has said nothing yet

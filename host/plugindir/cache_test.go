@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -357,5 +358,38 @@ func TestPluginsAreRevived(t *testing.T) {
 	}
 	if s := d.state(opened.Plugin); s != launch.Ready {
 		t.Errorf("state %q", s)
+	}
+}
+
+// A plugin that serves more than it once said, because of what it runs with, is
+// found all the same.
+func TestADescriptionThatIsTooOldHidesNothing(t *testing.T) {
+	t.Parallel()
+	r := round{t, filepath.Join(t.TempDir(), "cache"), []string{plugins(t, "brock-destination-red")}}
+	r.wants("red://host/x", "red")
+	r.wants("blue://host/x", "red", "BROCK_TEST_SCHEME=blue")
+}
+
+// A log is a file of ours: nobody's link leads it into another one, and no pipe
+// keeps a command waiting.
+func TestALogIsAFileOfOurs(t *testing.T) {
+	t.Parallel()
+	for what, make := range map[string]func(path, victim string) error{
+		"link": func(path, victim string) error { return os.Symlink(victim, path) },
+		"pipe": func(path, _ string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+		path := logPath(dir, "brock-destination-x")
+		if err := errors.Join(os.WriteFile(victim, nil, 0o600), make(path, victim)); err != nil {
+			t.Fatal(err)
+		}
+		l := newLogFile(dir, "brock-destination-x")
+		if _, err := l.Write([]byte("line\n")); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if data, err := os.ReadFile(victim); err != nil || len(data) > 0 {
+			t.Errorf("%s: %q was written through it, %v", what, data, err)
+		}
+		_, _ = LogLines(dir, "x", 1) // it returns
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,15 +14,20 @@ import (
 )
 
 // LogDir returns the directory in which the logs of plugins are kept for this
-// user, and none where there is no place for them.
+// user, and none where there is no place for them: without a home, or in one that
+// is somebody else's, as it may be under sudo.
 func LogDir() string {
-	state := os.Getenv("XDG_STATE_HOME")
+	base := os.Getenv("XDG_STATE_HOME")
+	state := base
 	if !filepath.IsAbs(state) {
 		home, err := os.UserHomeDir()
 		if err != nil || home == "" {
 			return ""
 		}
-		state = filepath.Join(home, ".local", "state")
+		base, state = home, filepath.Join(home, ".local", "state")
+	}
+	if info, err := os.Stat(base); err == nil && !owned(info) {
+		return ""
 	}
 	return filepath.Join(state, "brock", "plugins")
 }
@@ -96,7 +102,7 @@ func (l *logFile) reopen(more int) error {
 		return err
 	}
 	for {
-		f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		f, err := openLog(l.path)
 		if err != nil {
 			return err
 		}
@@ -114,6 +120,18 @@ func (l *logFile) reopen(more int) error {
 			return err
 		}
 	}
+}
+
+// openLog opens a file of ours, and no link to one.
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|openFlags|noLink, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || !mine(info) {
+		return nil, errors.Join(fmt.Errorf("%s: not a file of ours", path), f.Close())
+	}
+	return f, nil
 }
 
 func oldLog(path string) string { return path + ".old" }
@@ -142,7 +160,7 @@ func LogLines(dir, name string, n int) ([]string, error) {
 	for _, program := range programs(name) {
 		path := logPath(dir, program)
 		for _, p := range []string{oldLog(path), path} {
-			data, err := os.ReadFile(p)
+			data, err := readLog(p)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -157,6 +175,18 @@ func LogLines(dir, name string, n int) ([]string, error) {
 		return nil, fmt.Errorf("no log of a plugin called %s: %w", name, fs.ErrNotExist)
 	}
 	return lines[max(0, len(lines)-max(n, 0)):], nil
+}
+
+func readLog(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	return io.ReadAll(f)
 }
 
 // programs are the file names that a plugin of that name may have.

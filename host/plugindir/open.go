@@ -49,15 +49,19 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 
 // choose returns the plugin that pick picks, as it describes itself now. What it
 // said before may be out of date, and it may not start any more: then everything
-// is decided anew.
+// is decided anew. Where nothing can be picked, no plugin is taken at its old word.
 func (d *Dirs) choose(ctx context.Context, kind string, pick func([]Plugin) (Plugin, error)) (Plugin, error) {
-	for {
+	for known := d.remembered; ; {
 		plugins := d.find(kind)
-		d.ask(ctx, plugins, d.remembered)
+		d.ask(ctx, plugins, known)
 		if err := ctx.Err(); err != nil {
 			return Plugin{}, err
 		}
 		p, err := pick(plugins)
+		if err != nil && known != nil {
+			known = nil
+			continue
+		}
 		if err != nil {
 			return Plugin{}, err
 		}

@@ -11,6 +11,7 @@ import (
 func executable(fs.FileInfo) error      { return nil }
 func ours(fs.FileInfo) error            { return nil }
 func oursAbove(fs.FileInfo, bool) error { return nil }
+func owned(fs.FileInfo) bool            { return true }
 func mine(fs.FileInfo) bool             { return true }
 
 // look returns what tells whether a file has been changed since.
@@ -23,4 +24,7 @@ func look(path string) (identity, error) {
 	return identity{Path: path, Size: info.Size(), Modified: at, Changed: at}, nil
 }
 
-const openFlags = 0
+const (
+	openFlags = 0
+	noLink    = 0
+)

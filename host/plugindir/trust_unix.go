@@ -68,11 +68,11 @@ func owner(info fs.FileInfo) int {
 	return -1
 }
 
+func owned(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
+
 // mine reports whether a file belongs to this user, and nobody else may write
 // it.
-func mine(info fs.FileInfo) bool {
-	return owner(info) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
-}
+func mine(info fs.FileInfo) bool { return owned(info) && info.Mode().Perm()&0o022 == 0 }
 
 // look returns what tells whether a file has been changed since.
 func look(path string) (identity, error) {
@@ -88,3 +88,6 @@ func look(path string) (identity, error) {
 
 // openFlags keep an open from waiting for somebody to write into a pipe.
 const openFlags = unix.O_NONBLOCK
+
+// noLink keeps an open from following a symbolic link.
+const noLink = unix.O_NOFOLLOW
