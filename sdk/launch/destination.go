@@ -40,13 +40,20 @@ func (d *destination) list(ctx context.Context, prefix string, yield func(sdk.Ob
 	if err != nil {
 		return d.p.fail(ctx, err)
 	}
-	for before := ""; ; {
+	before, empty := "", 0
+	for {
 		page, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return d.p.fail(ctx, err)
+		}
+		if empty++; len(page.GetObjects()) > 0 {
+			empty = 0
+		}
+		if empty > 1 { // or it might never end
+			return fmt.Errorf("plugin %s: list: page after page without an object", d.p.name)
 		}
 		for _, obj := range page.GetObjects() {
 			name := obj.GetName()

@@ -58,6 +58,8 @@ func (g *getReader) next(sum *frame.Sum) (*wire.Frame, error) {
 	switch {
 	case err != nil:
 		return nil, g.failed(err)
+	case step.Frame != nil && step.Frame.Data.Len() == 0: // or it might never end
+		return nil, fmt.Errorf("plugin %s: get %s: a frame without a byte", g.d.p.name, g.name)
 	case step.Frame != nil:
 		return step.Frame, nil
 	case msg.GetEnd() == nil:

@@ -88,6 +88,10 @@ func TestKeyProvider(t *testing.T) {
 	if key, err := k.Unwrap(t.Context(), w); string(key) != "data key" || err != nil {
 		t.Errorf("Unwrap = %q, %v", key, err)
 	}
+	long := sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: []byte("long")}
+	if key, err := k.Unwrap(t.Context(), long); err == nil || !strings.Contains(err.Error(), "1048576 bytes") {
+		t.Errorf("Unwrap of a key of 1 MiB = %d bytes, %v", len(key), err)
+	}
 	w.KeyID = "other"
 	if _, err := k.Unwrap(t.Context(), w); !errors.Is(err, sdk.ErrWrongKey) {
 		t.Errorf("Unwrap with another key: %v; want ErrWrongKey", err)

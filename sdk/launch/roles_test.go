@@ -404,6 +404,9 @@ func (*lawless) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationService
 		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: next(&sum, make([]byte, 3*frame.Size))}}
 	case "empty":
 		steps[1] = &pluginpb.GetResponse{}
+	case "hollow":
+		sum = frame.Sum{}
+		steps[1] = &pluginpb.GetResponse{Step: &pluginpb.GetResponse_Frame{Frame: next(&sum, nil)}}
 	}
 	for _, s := range steps {
 		if err := stream.Send(s); err != nil {
@@ -421,6 +424,11 @@ func (*lawless) List(req *pluginpb.ListRequest, stream pluginpb.DestinationServi
 		"secret/": {"secret/canary-canary", strings.Repeat("long", 1<<17)},
 		"good/":   {"good/a", "good/b"},
 	}[req.GetPrefix()]
+	for req.GetPrefix() == "endless/" {
+		if err := stream.Send(&pluginpb.ListResponse{}); err != nil {
+			return err
+		}
+	}
 	for _, name := range names {
 		if err := stream.Send(&pluginpb.ListResponse{Objects: []*pluginpb.Object{{Name: name}}}); err != nil {
 			return err

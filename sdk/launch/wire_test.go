@@ -200,6 +200,7 @@ func TestLawlessPluginIsFoundOut(t *testing.T) {
 		"sum":     "checksum of all 4 bytes does not match",
 		"more":    "goes on after its end",
 		"empty":   "neither frame nor end",
+		"hollow":  "a frame without a byte",
 		"large":   "larger than max",
 		"huge":    "frame of 1048577 bytes",
 	} {
@@ -211,7 +212,7 @@ func TestLawlessPluginIsFoundOut(t *testing.T) {
 	if data, err := readAll(d, "good"); string(data) != "good" || err != nil {
 		t.Errorf("Get(good) = %q, %v", data, err)
 	}
-	for _, prefix := range []string{"order/", "twice/", "prefix/"} {
+	for _, prefix := range []string{"order/", "twice/", "prefix/", "endless/"} {
 		if names, err := listAll(d, prefix); err == nil {
 			t.Errorf("List(%s) = %q; want an error", prefix, names)
 		}

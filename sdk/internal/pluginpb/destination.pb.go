@@ -75,7 +75,7 @@ func (Condition) EnumDescriptor() ([]byte, []int) {
 	return file_brock_plugin_v1_destination_proto_rawDescGZIP(), []int{0}
 }
 
-// Frame carries up to 1 MiB of an object.
+// Frame carries 1 byte to 1 MiB of an object.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many bytes the frames before it in this stream carried: in a Get from an
@@ -753,7 +753,7 @@ func (x *ListRequest) GetPrefix() string {
 	return ""
 }
 
-// ListResponse is one page of a list.
+// ListResponse is one page of a list. Only the last one may be empty.
 type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Objects in the byte order of their names.
