@@ -181,7 +181,7 @@ func (l *lab) vacant(t *trial, name, when string) {
 	}
 	root, base, _ := strings.Cut(name, "/")
 	at := &place{trial: t, dst: d, root: root + "/", lab: l}
-	defer at.clear()
+	defer at.clear(at.dst)
 	at.absent(base, when)
 	at.put(base, []byte("whole"))
 	at.want(base, []byte("whole"))

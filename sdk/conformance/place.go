@@ -27,17 +27,18 @@ func newRoot() string { return "kit-" + strings.ToLower(rand.Text()) }
 
 func newPlace(t *trial, d sdk.Destination, root string, l *lab) *place {
 	p := &place{trial: t, dst: d, root: root + "/" + strings.ToLower(rand.Text()[:6]) + "/", lab: l}
-	t.Cleanup(p.clear)
+	t.Cleanup(func() { p.clear(d) })
 	return p
 }
 
 // clear removes what the check has left, as far as it can: whether the plugin
-// can delete is another check's business.
-func (p *place) clear() {
+// can delete is another check's business. It asks d, the destination that the
+// check was given: one that the check has opened itself is closed by now.
+func (p *place) clear(d sdk.Destination) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 20*time.Second)
 	defer cancel()
 	var names []string
-	for obj, err := range p.dst.List(ctx, p.root) {
+	for obj, err := range d.List(ctx, p.root) {
 		if err != nil {
 			break
 		}
@@ -52,7 +53,7 @@ func (p *place) clear() {
 	}()
 	racers(func(int) {
 		for name := range todo {
-			_ = p.dst.Delete(ctx, name)
+			_ = d.Delete(ctx, name)
 		}
 	})
 }
