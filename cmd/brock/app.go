@@ -81,7 +81,7 @@ Names of flags may be written with dashes or with underscores.`,
 	f.StringArrayVar(&a.pluginLog, "plugin-log-level", nil, "log what plugins say from `[NAME=]LEVEL` on: trace, debug, info, warn, error or off (repeatable)")
 	f.StringArrayVar(&a.reattach, "plugin-reattach", nil, "use the plugin that runs already, as `NAME=FILE`: see its argument debug (repeatable)")
 	f.StringVar(&a.trace, "plugin-trace", "", "record every call to a plugin in `DIR`, without secrets")
-	f.StringVar(&a.trust, "plugin-trust", "open", "run plugins that no plugins.lock lists (`open`), or only those that one does (locked)")
+	f.StringVar(&a.trust, "plugin-trust", "open", "`TRUST` plugins that no plugins.lock lists (open), or only those that one does (locked)")
 	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
 
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.start() }
