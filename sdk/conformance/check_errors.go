@@ -79,7 +79,8 @@ func full(t *trial, p *place) {
 		t.Fatalf("open where it is full: %v", err)
 	}
 	p.dst = d
-	t.Cleanup(func() { p.clear(d) })
+	at := &place{trial: t, dst: d, home: d, root: p.root}
+	t.Cleanup(at.clear)
 	p.put("before", []byte("x"))
 	size := 32 << 20
 	if limit := p.lab.shared(t).Description().Limits.ObjectSize; limit > 0 && limit < int64(size) {

@@ -180,8 +180,8 @@ func (l *lab) vacant(t *trial, name, when string) {
 		t.Fatalf("%s, a new process cannot be opened: %v", when, err)
 	}
 	root, base, _ := strings.Cut(name, "/")
-	at := &place{trial: t, dst: d, root: root + "/", lab: l}
-	defer at.clear(at.dst)
+	at := &place{trial: t, dst: d, home: d, root: root + "/", lab: l}
+	defer at.clear()
 	at.absent(base, when)
 	at.put(base, []byte("whole"))
 	at.want(base, []byte("whole"))

@@ -19,6 +19,7 @@ import (
 type place struct {
 	*trial
 	dst  sdk.Destination
+	home sdk.Destination // the one that the check was given, which stays open
 	root string
 	lab  *lab // nil if the destination is in this process
 }
@@ -26,19 +27,19 @@ type place struct {
 func newRoot() string { return "kit-" + strings.ToLower(rand.Text()) }
 
 func newPlace(t *trial, d sdk.Destination, root string, l *lab) *place {
-	p := &place{trial: t, dst: d, root: root + "/" + strings.ToLower(rand.Text()[:6]) + "/", lab: l}
-	t.Cleanup(func() { p.clear(d) })
+	p := &place{trial: t, dst: d, home: d, root: root + "/" + strings.ToLower(rand.Text()[:6]) + "/", lab: l}
+	t.Cleanup(p.clear)
 	return p
 }
 
 // clear removes what the check has left, as far as it can: whether the plugin
-// can delete is another check's business. It asks d, the destination that the
-// check was given: one that the check has opened itself is closed by now.
-func (p *place) clear(d sdk.Destination) {
+// can delete is another check's business. It asks home: a destination that
+// the check has opened itself is closed by now.
+func (p *place) clear() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 20*time.Second)
 	defer cancel()
 	var names []string
-	for obj, err := range d.List(ctx, p.root) {
+	for obj, err := range p.home.List(ctx, p.root) {
 		if err != nil {
 			break
 		}
@@ -53,7 +54,7 @@ func (p *place) clear(d sdk.Destination) {
 	}()
 	racers(func(int) {
 		for name := range todo {
-			_ = d.Delete(ctx, name)
+			_ = p.home.Delete(ctx, name)
 		}
 	})
 }
