@@ -22,7 +22,7 @@ func (s *server) startBulk(register func(*grpc.Server)) bool {
 	if err != nil {
 		return false
 	}
-	g := grpc.NewServer(s.options(nil)...)
+	g := grpc.NewServer(s.options(handshake.BulkServerOptions())...)
 	register(g)
 	s.bulk.Store(g)
 	go func() { _ = g.Serve(newSingle(conn)) }() // until stop

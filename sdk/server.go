@@ -27,12 +27,12 @@ type server struct {
 
 func (s *server) start(opts []grpc.ServerOption) *grpc.Server {
 	s.stdio = keepStdio()
-	s.grpc.Store(grpc.NewServer(s.options(opts)...))
+	s.grpc.Store(grpc.NewServer(s.options(append(opts, handshake.ServerOptions()...))...))
 	return s.grpc.Load()
 }
 
+// options adds to those of a connection what both have in common.
 func (s *server) options(opts []grpc.ServerOption) []grpc.ServerOption {
-	opts = append(opts, handshake.ServerOptions()...)
 	return append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))
 }
 

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/brock-backup/brock/sdk/internal/handshake"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
@@ -54,10 +53,7 @@ func (p *Process) connectBulk(served bool) error {
 	}
 	b := new(bulk)
 	b.socket.Store(&socket)
-	options := append(handshake.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(b.dial),
-		grpc.WithIdleTimeout(0)) // there is no second socket to wake up with
+	options := append(handshake.BulkDialOptions(), grpc.WithContextDialer(b.dial))
 	options = append(options, p.dog.dialOptions()...)
 	conn, err := grpc.NewClient("passthrough:///bulk", append(options, p.trace.dialOptions("bulk")...)...)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 
@@ -14,15 +15,36 @@ import (
 // and its envelope are well below it. gRPC's own limits differ from side to side.
 const MessageLimit = 2 << 20
 
-// A stream's window is what one end may send before the other has read: two
-// frames, so that neither waits for the other, and not more, so that what is
-// sent is still in the processor's cache when it is read. Whoever does not read
-// makes his end keep 2 MiB per stream, and the other end two frames.
+// A stream's window is what one end may send before the other has read: enough
+// that neither waits for the other, and not more, so that what is sent is still
+// in the processor's cache when it is read. Whoever does not read makes his end
+// keep 1 MiB per stream, and the other end two frames.
 const (
-	streamWindow     = 2 << 20
+	streamWindow     = 1 << 20
 	connectionWindow = 16 << 20
-	bufferSize       = 128 << 10 // of what is written to and read from the socket at once
+	bufferSize       = 128 << 10 // of what is written to and read from a socket at once
 )
+
+// On the socket for objects, more of them at once means that the two ends wake
+// each other less often. TLS hands out 16 KiB at a time, whatever is asked for.
+const (
+	bulkWrite = 256 << 10
+	bulkRead  = 512 << 10
+)
+
+// BulkDialOptions are the host's for the socket for objects.
+func BulkDialOptions() []grpc.DialOption {
+	return append(DialOptions(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithIdleTimeout(0), // there is no second socket to wake up with
+		grpc.WithReadBufferSize(bulkRead),
+		grpc.WithWriteBufferSize(bulkWrite))
+}
+
+// BulkServerOptions are the plugin's for the socket for objects.
+func BulkServerOptions() []grpc.ServerOption {
+	return append(ServerOptions(), grpc.ReadBufferSize(bulkRead), grpc.WriteBufferSize(bulkWrite))
+}
 
 // DialOptions are the host's. It asks an idle plugin for a sign of life, so that
 // one that hangs fails a call instead of holding it up for ever.

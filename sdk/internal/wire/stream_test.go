@@ -90,25 +90,24 @@ func (s *server) Get(req *pluginpb.GetRequest, stream pluginpb.DestinationServic
 	return stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_End{End: &pluginpb.GetEnd{}}})
 }
 
-// connect serves and dials. What is sent comes from the pool it returns, and must
-// all be freed in the end. What is received comes from another, and must all be
-// freed if every stream is read to its end: of others gRPC leaves what nobody
-// reads to the garbage collector.
+// connect serves and dials, with a pool for both ends that spoils what is freed.
+// If every stream is complete, all of it must be freed in the end: of others,
+// gRPC leaves what it has not sent and what nobody reads to the garbage collector.
 func connect(t *testing.T, complete bool) (pluginpb.DestinationServiceClient, *wiretest.Poison) {
 	t.Helper()
-	pool, received := wiretest.NewPoison(), wiretest.NewPoison()
+	pool := wiretest.NewPoison()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec), experimental.BufferPool(received), grpc.WaitForHandlers(true))
+	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec), experimental.BufferPool(pool), grpc.WaitForHandlers(true))
 	pluginpb.RegisterDestinationServiceServer(g, &server{pool: pool})
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	conn, err := grpc.NewClient(l.Addr().String(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec)),
-		experimental.WithBufferPool(received))
+		experimental.WithBufferPool(pool))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,16 +117,13 @@ func connect(t *testing.T, complete bool) (pluginpb.DestinationServiceClient, *w
 			g.Stop()
 			<-served
 		}()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := pool.Empty(ctx); err != nil {
-			t.Error("of what was sent,", err)
-		}
 		if !complete {
 			return
 		}
-		if err := received.Empty(ctx); err != nil {
-			t.Error("of what was received,", err)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := pool.Empty(ctx); err != nil {
+			t.Error(err)
 		}
 	})
 	return pluginpb.NewDestinationServiceClient(conn), pool
