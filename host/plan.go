@@ -71,7 +71,7 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 			return nil, err
 		}
 	}
-	if err := c.accepts(compat); err != nil {
+	if err := c.accepts(p.m.Kind, compat); err != nil {
 		return nil, err
 	}
 	if err := c.continuable(); err != nil {

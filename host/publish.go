@@ -15,8 +15,11 @@ import (
 const casTries = 16
 
 // accepts refuses a form that the location's readers could not cope with, before
-// anything is written.
-func (c *catalogue) accepts(compat manifest.Compat) error {
+// anything is written. Dgraph reads no backup of any other database.
+func (c *catalogue) accepts(kind manifest.Kind, compat manifest.Compat) error {
+	if kind != manifest.KindDgraph {
+		return nil
+	}
 	if compat == manifest.CompatV20 {
 		if _, ok := c.sizes[manifest.MasterName]; ok {
 			return usage("use another location, or --compat v21 or v23",

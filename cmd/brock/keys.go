@@ -14,25 +14,56 @@ import (
 	"github.com/brock-backup/brock/sdk"
 )
 
-// keyFlags name the key of encrypted backups, in Dgraph's two spellings.
+// keyFlags name the key of encrypted backups, in Dgraph's two spellings, or a
+// plugin that has it.
 type keyFlags struct {
-	file  string
-	super string
+	file     string
+	super    string
+	provider string
+	settings string
 }
 
 func (k *keyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.file, "encryption-key-file", "", "backups are encrypted with the key in `FILE` (16, 24 or 32 bytes)")
 	f.StringVar(&k.super, "encryption", "", "the same as Dgraph writes it: `\"key-file=FILE\"`")
+	f.StringVar(&k.provider, "key-provider", "", "the key is that of key provider `NAME`, a plugin")
+	f.StringVar(&k.settings, "key-settings", "", "settings of that plugin are in `FILE`, as YAML or JSON")
 }
 
 // open returns the key provider, or nil if no key was named.
 func (k *keyFlags) open(ctx context.Context, a *app) (*host.Key, error) {
 	file, err := k.path()
-	if err != nil || file == "" {
+	switch {
+	case err != nil:
 		return nil, err
+	case k.provider != "" && file != "":
+		return nil, usageError("keep one of them", "a key file and --key-provider %s are two keys", k.provider)
+	case k.provider != "":
+		return k.openProvider(ctx, a)
+	case k.settings != "":
+		return nil, usageError("name the plugin with --key-provider", "--key-settings %s: settings of no plugin", k.settings)
+	case file == "":
+		return nil, nil
 	}
 	return a.keyFile(ctx, file)
+}
+
+// openProvider opens anybody's key provider. Its settings may be secret, so that
+// they are read from a file: what stands on the command line everybody can see.
+func (k *keyFlags) openProvider(ctx context.Context, a *app) (*host.Key, error) {
+	settings := map[string]any{}
+	if k.settings != "" {
+		var err error
+		if settings, err = readSettings(k.settings); err != nil {
+			return nil, err
+		}
+	}
+	provider, err := a.plugins.OpenKeyProvider(ctx, k.provider, settings)
+	if err != nil {
+		return nil, err
+	}
+	return &host.Key{Name: k.provider, Provider: provider}, nil
 }
 
 func (k *keyFlags) path() (string, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -44,6 +45,9 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	}
 	v := &kitReport{Path: subject.Path, Began: time.Now(), Profiles: []string{}, Checks: []kitResult{}}
 	kind, results, err := subject.Run(ctx)
+	if errors.Is(err, conformance.ErrSettings) {
+		return &problem{err.Error(), cmp.Or(hintFor(err), subject.Path+" describe shows its settings"), exitUsage}
+	}
 	if err != nil {
 		return &problem{err.Error(), hintFor(err), exitFailed}
 	}

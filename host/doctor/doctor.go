@@ -260,7 +260,7 @@ func (e *exam) createOnly() error {
 func (e *exam) replace() error {
 	r, ok := e.d.(sdk.Replacer)
 	if !ok {
-		return skipped("the plugin cannot replace objects: it keeps backups with --compat v20 only")
+		return skipped("the plugin cannot replace objects: it keeps backups of Dgraph with --compat v20 only")
 	}
 	e.wrote = true
 	name := e.prefix + "replaced"

@@ -26,7 +26,7 @@ func LogDir() string {
 		}
 		base, state = home, filepath.Join(home, ".local", "state")
 	}
-	if info, err := os.Stat(base); err == nil && !owned(info) {
+	if info, err := os.Stat(base); err == nil && !owned(info) { //nolint:gosec // the user's own directory
 		return ""
 	}
 	return filepath.Join(state, "brock", "plugins")

@@ -3,6 +3,8 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -37,15 +39,26 @@ type Variant struct {
 	Env      []string // added to the Subject's
 }
 
-// Run asks the plugin what it is, and runs every check of its kind.
+// ErrSettings says that the plugin does not take the Subject's settings.
+var ErrSettings = errors.New("the plugin does not take these settings")
+
+// Run asks the plugin what it is, and runs every check of its kind. It returns
+// ErrSettings if the plugin calls the settings invalid: no promise can be checked
+// with them.
 func (s Subject) Run(ctx context.Context) (kind string, results iter.Seq[Result], err error) {
 	p, err := launch.Start(ctx, s.Path, launch.Options{Env: s.Env})
 	if err != nil {
 		return "", nil, err
 	}
 	kind = p.Description().Kind
-	if err := p.Close(); err != nil {
-		return "", nil, err
+	if kind == handshake.KeyProvider {
+		_, err = p.OpenKeyProvider(ctx, s.Settings)
+	} else {
+		_, err = p.OpenDestination(ctx, s.Settings)
+	}
+	_ = p.Close() // how it ends is for the checks to find out
+	if errors.Is(err, sdk.ErrInvalid) {
+		return "", nil, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
 	if kind == handshake.KeyProvider {
 		return kind, s.KeyProvider(ctx), nil

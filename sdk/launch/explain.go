@@ -27,7 +27,11 @@ func (r *runner) explain(err error, late bool) error {
 		return errors.New("was not ready in time" + r.words())
 	}
 	if r.gone(patience) {
-		return r.obituary("ended before it was ready")
+		err := r.obituary("ended before it was ready")
+		if r.waitErr == nil && sdk.Hint(err) == "" {
+			return sdk.WithHint(err, "is it a plugin of Brock? One greets its host, and stays")
+		}
+		return err
 	}
 	return err
 }

@@ -306,7 +306,7 @@ func (s *Supervisor) over(l *life, err error, lived time.Duration) {
 	}
 	if !l.first || l.p != nil { // else whoever asked for it gets the error, and knows whether it matters
 		how, _, _ := strings.Cut(err.Error(), "\n") // the plugin's last words are in the log already
-		s.options.Logger.Warn(how, "lived", lived)
+		s.options.Logger.Warn(strings.TrimSuffix(how, ", its last words:"), "lived", lived)
 	}
 	if s.err == nil {
 		s.crashed(err, lived)
