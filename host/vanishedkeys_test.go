@@ -17,6 +17,7 @@ import (
 	"github.com/brock-backup/brock/host/backupfile"
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/manifest"
+	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/sdktest"
 )
 
@@ -469,5 +470,21 @@ func TestIncrementalOfDamagedDatabase(t *testing.T) {
 	got := seen(t, restore(t, &Engine{}, RestoreRequest{From: at}))
 	if _, there := got["k05"]; there || len(got) != 19 || got["k01"] != "2" {
 		t.Errorf("restored %d keys, k01 is %q", len(got), got["k01"])
+	}
+}
+
+// Only Dgraph reads the manifest that is replaced with every backup, and it reads
+// no backup of any other database.
+func TestPlainDatabaseNeedsNoReplacer(t *testing.T) {
+	at := Location{URI: "memory", Destination: struct{ sdk.Destination }{sdktest.NewMemory()}}
+	s := newShelf(t)
+	s.put("a", 0, 3)
+	backup(t, &Engine{}, s.dir, BackupRequest{To: at})
+	s.delete("a", 0, 1)
+	backup(t, &Engine{}, s.dir, BackupRequest{To: at})
+	s.restores(at, nil, 2, s.has)
+	list, err := (&Engine{}).List(t.Context(), at)
+	if err != nil || len(list) != 2 {
+		t.Errorf("List = %+v, %v; want 2 backups", list, err)
 	}
 }
