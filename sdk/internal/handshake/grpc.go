@@ -16,11 +16,11 @@ import (
 const MessageLimit = 2 << 20
 
 // A stream's window is what one end may send before the other has read: enough
-// that neither waits for the other, and not more, so that what is sent is still
-// in the processor's cache when it is read. Whoever does not read makes his end
-// keep 1 MiB per stream, and the other end two frames.
+// that neither waits for the other, and that threads are not woken for every
+// piece. Whoever does not read makes his end keep 8 MiB per stream, and the other
+// end two frames.
 const (
-	streamWindow     = 1 << 20
+	streamWindow     = 8 << 20
 	connectionWindow = 16 << 20
 	bufferSize       = 128 << 10 // of what is written to and read from a socket at once
 )
