@@ -110,16 +110,26 @@ func (l *logFile) reopen(more int) error {
 			l.file = f
 			return nil
 		}
-		full, err1 := f.Stat()
-		now, err2 := os.Stat(l.path)
+		err = l.rotate(f)
 		_ = f.Close()
-		if err1 != nil || err2 != nil || !os.SameFile(full, now) {
-			continue // another process was faster
-		}
-		if err := os.Rename(l.path, oldLog(l.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// rotate makes a full log the old one, unless another process was faster: it
+// must not take the new log for the full one, and so they take turns.
+func (l *logFile) rotate(full *os.File) error {
+	lockLog(full) // until it is closed
+	was, err := full.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(l.path); err != nil || !os.SameFile(was, now) {
+		return nil
+	}
+	return os.Rename(l.path, oldLog(l.path))
 }
 
 // openLog opens a file of ours, and no link to one.

@@ -91,3 +91,6 @@ const openFlags = unix.O_NONBLOCK
 
 // noLink keeps an open from following a symbolic link.
 const noLink = unix.O_NOFOLLOW
+
+// lockLog keeps others from rotating a log until f is closed.
+func lockLog(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_EX) }
