@@ -126,8 +126,12 @@ func (l *logFile) rotate(full *os.File) error {
 	if err != nil {
 		return err
 	}
-	if now, err := os.Stat(l.path); err != nil || !os.SameFile(was, now) {
+	now, err := os.Stat(l.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, now) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return os.Rename(l.path, oldLog(l.path))
 }

@@ -380,6 +380,7 @@ var mutants = map[string]mutant{
 			if err := d.compare(ctx, name, version); err != nil {
 				return "", err
 			}
+			meet(name + version)
 			u, err := d.upload(ctx, name, r)
 			if err != nil {
 				return "", err
@@ -405,6 +406,7 @@ var mutants = map[string]mutant{
 				return "", err
 			}
 			defer f.Close()
+			<-time.After(50 * time.Millisecond) // others look
 			for part := range slices.Chunk(data, 4096) {
 				if _, err := f.Write(part); err != nil {
 					return "", err
