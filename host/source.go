@@ -12,12 +12,12 @@ import (
 
 // A Source is a database at one read timestamp. [badgerdb.Source] is one.
 type Source interface {
-	Snapshot
+	Contents
 	Reader
 }
 
-// A Snapshot says what a source holds.
-type Snapshot interface {
+// Contents say what a source holds.
+type Contents interface {
 	Kind() manifest.Kind
 	ReadTs() uint64
 	Groups() []uint32
