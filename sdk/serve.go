@@ -96,15 +96,21 @@ func (m *meta) serve(register func(*grpc.Server)) {
 	share()
 	s := new(server)
 	life := watch(s, m.close)
+	hello, err := newGreeting()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", m.description.Name, err)
+		os.Exit(1)
+	}
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
 		Plugins:         plugin.PluginSet{handshake.Service: &service{register: all}},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			g := s.start(opts)
+			g := s.start(hello.options(opts))
 			m.bulk = s.startBulk(all)
 			return g
 		},
-		Logger: newLogger("warn", true),
+		TLSProvider: hello.tls,
+		Logger:      newLogger("warn", true),
 	})
 	life.end()
 }

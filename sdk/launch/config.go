@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os/exec"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/mtls"
 )
 
 const service = handshake.Service
@@ -20,7 +22,7 @@ const service = handshake.Service
 // error, which panics at a line of an unexpected shape, have nothing to do:
 // the runner does both.
 func (p *Process) config() *plugin.ClientConfig {
-	return &plugin.ClientConfig{
+	c := &plugin.ClientConfig{
 		HandshakeConfig:  handshake.Config,
 		Plugins:          plugin.PluginSet{service: dialer{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
@@ -36,8 +38,10 @@ func (p *Process) config() *plugin.ClientConfig {
 			p.runner.prepare(cmd.Env)
 			return p.runner, nil
 		},
-		GRPCDialOptions: slices.Concat(handshake.DialOptions(), p.dog.dialOptions(), p.trace.dialOptions("control")),
 	}
+	c.GRPCDialOptions = slices.Concat(handshake.DialOptions(), p.dog.dialOptions(), p.trace.dialOptions("control"),
+		[]grpc.DialOption{grpc.WithTransportCredentials(mtls.Client(func() *tls.Config { return c.TLSConfig }))})
+	return c
 }
 
 // A dialer dispenses the bare connection.
