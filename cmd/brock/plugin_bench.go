@@ -19,8 +19,8 @@ func (a *app) pluginBench() *cobra.Command {
 		Use:   "bench LOCATION",
 		Short: "Measure how fast a location is",
 		Long: `Bench stores, lists, reads and deletes objects below a name that begins with
-"brock-bench-", and tells how fast that was and how much CPU time brock and the
-plugin took for it. The objects are removed again, also after an interrupt.`,
+"brock-bench-", and tells how fast that was, how much CPU time brock and the
+plugin took for it, and how much memory the plugin has had at most. The objects are removed again, also after an interrupt.`,
 		Example: "  brock plugin bench ./backups --size 16MiB\n  brock plugin bench ./backups --size 1MiB --objects 20 --parallel 4 --json",
 		Args:    exactArg("location"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -80,9 +80,9 @@ func (a *app) bench(ctx context.Context, uri string, load doctor.Load) error {
 func (v benchView) show(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d objects of %s, %d at once\n\n", v.Location, v.Objects, size(v.Size), v.Parallel)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tSECONDS\tMB/S\tOBJECTS/S\tCPU BROCK\tCPU PLUGIN\tCPU-S/GIB\t")
+	fmt.Fprintln(t, "\tSECONDS\tMB/S\tOBJECTS/S\tCPU BROCK\tCPU PLUGIN\tCPU-S/GIB\tMEMORY\t")
 	for _, p := range v.Phases {
-		speed, perGiB, plugin := "-", "-", "-"
+		speed, perGiB, plugin, memory := "-", "-", "-", "-"
 		if p.Bytes > 0 {
 			speed = fmt.Sprintf("%.1f", float64(p.Bytes)/1e6/p.Seconds)
 		}
@@ -92,7 +92,11 @@ func (v benchView) show(w io.Writer) {
 				perGiB = fmt.Sprintf("%.2f", (p.HostCPU+p.PluginCPU)/(float64(p.Bytes)/(1<<30)))
 			}
 		}
-		fmt.Fprintf(t, "%s\t%.2f\t%s\t%.0f\t%.2fs\t%s\t%s\t\n", p.Name, p.Seconds, speed, float64(p.Objects)/p.Seconds, p.HostCPU, plugin, perGiB)
+		if p.PluginRSS > 0 {
+			memory = size(p.PluginRSS)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t%s\t%.0f\t%.2fs\t%s\t%s\t%s\t\n",
+			p.Name, p.Seconds, speed, float64(p.Objects)/p.Seconds, p.HostCPU, plugin, perGiB, memory)
 	}
 	t.Flush()
 }

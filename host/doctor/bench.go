@@ -21,7 +21,7 @@ type Load struct {
 	Size     int64 // of one object
 	Parallel int   // how many are under way at once
 
-	Plugin int                             // process id of the plugin, whose CPU time is taken; 0 if it is unknown
+	Plugin int                             // process id of the plugin, whose CPU time and memory are measured; 0 if it is unknown
 	Moved  func(phase string, bytes int64) // is told now and then how far a phase is; may be nil
 }
 
@@ -33,6 +33,7 @@ type Phase struct {
 	Seconds   float64 `json:"seconds"`
 	HostCPU   float64 `json:"host_cpu_seconds"`
 	PluginCPU float64 `json:"plugin_cpu_seconds"` // negative if it is unknown
+	PluginRSS int64   `json:"plugin_peak_bytes"`  // of memory, since the plugin started; 0 if it is unknown
 }
 
 // BenchPrefix begins the names of all objects that a benchmark stores.
@@ -84,6 +85,7 @@ func (b *bench) run(ctx context.Context) ([]Phase, error) {
 		if now := processCPU(b.Plugin); now >= plugin && plugin >= 0 {
 			phase.PluginCPU = (now - plugin).Seconds()
 		}
+		phase.PluginRSS = peakMemory(b.Plugin)
 		stop()
 		if err != nil {
 			return phases, fmt.Errorf("%s: %w", p.name, err)

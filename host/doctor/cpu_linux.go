@@ -37,3 +37,19 @@ func processCPU(pid int) time.Duration {
 }
 
 func hostCPU() time.Duration { return max(processCPU(os.Getpid()), 0) }
+
+// peakMemory returns the most memory, in bytes, that a process has had so far, or
+// 0.
+func peakMemory(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
+}
