@@ -22,10 +22,10 @@ FUZZTIME ?= 20s
 export PATH := $(CURDIR)/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test race lint breaking fmt generate check bench servers fuzz
+.PHONY: help tools build demo test race lint breaking fmt generate check bench servers servers-stop fuzz
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 11
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build bin/brock and bin/plugins/*
 	@mkdir -p bin/plugins
@@ -67,8 +67,11 @@ bench: build ## measure backup and restore against Badger's own, and the hop to 
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout $(TESTTIME) ./host
 	go test -run '^$$' -bench '^BenchmarkHop$$' -benchtime 1x -timeout $(TESTTIME) ./sdk/launch
 
-servers: ## start the servers that tests need
-	@echo "No plugin here talks to a server yet: nothing to start."
+servers: ## start the servers that tests need, or SERVERS="minio versitygw"
+	@go run ./plugins/internal/servers/run start $(SERVERS)
+
+servers-stop: ## end them
+	@go run ./plugins/internal/servers/run stop $(SERVERS)
 
 fuzz: ## fuzz every parser for FUZZTIME each
 	@for p in $$(go list ./...); do \
