@@ -39,7 +39,7 @@ type Description struct {
 	Protocol      int       `json:"protocol"`
 	ProtocolMinor int       `json:"protocol_minor"` // the newest minor version of the protocol that it knows
 	Settings      []Setting `json:"settings"`
-	Capabilities  []string  `json:"capabilities"` // "replace", "probe", "export"
+	Capabilities  []string  `json:"capabilities"` // "replace", "probe", "export", "rotate"
 }
 
 // A Setting describes one setting of a plugin: a field of its settings struct.

@@ -21,7 +21,8 @@ type KeyProvider interface {
 
 // A WrappedKey is a data key that only its KeyProvider can read.
 type WrappedKey struct {
-	KeyID      string // names the wrapping key, for people and for rotation
+	KeyID      string // names the wrapping key, for people
+	KeyVersion string // of the wrapping key, if it has versions, as in "3"
 	Ciphertext []byte
 }
 
@@ -30,4 +31,26 @@ type WrappedKey struct {
 type KeyExporter interface {
 	// ExportKey returns a raw key of 16, 24 or 32 bytes.
 	ExportKey(ctx context.Context) (Secret, error)
+}
+
+// A KeyRotator is a KeyProvider in front of a key service, whose key has
+// versions. Without it the host makes data keys itself, and unwraps and wraps
+// where it would Rewrap.
+type KeyRotator interface {
+	// KeyStatus says which key wraps now.
+	KeyStatus(ctx context.Context) (KeyStatus, error)
+
+	// GenerateDataKey has the service make a data key of 32 bytes, and wrap it.
+	GenerateDataKey(ctx context.Context) (Secret, WrappedKey, error)
+
+	// Rewrap wraps with the newest version of the key what an earlier one has
+	// wrapped, without showing it. It fails as Unwrap does.
+	Rewrap(ctx context.Context, wrapped WrappedKey) (WrappedKey, error)
+}
+
+// A KeyStatus says which key wraps now.
+type KeyStatus struct {
+	KeyID      string // as in a WrappedKey
+	KeyVersion string // likewise
+	Detail     string // more about it, in a line for people; never a secret
 }

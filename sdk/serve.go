@@ -31,7 +31,8 @@ func ServeDestination[C any, D Destination](p Plugin, open func(context.Context,
 // returns when the host is done with the plugin.
 //
 // Open is called with the user's settings decoded into a C. If K is a type of
-// the plugin's own, its KeyExporter is announced before Open is called.
+// the plugin's own, its KeyExporter and KeyRotator are announced before Open is
+// called.
 func ServeKeyProvider[C any, K KeyProvider](p Plugin, open func(context.Context, C) (K, error)) {
 	m := newMeta[C, K](p, handshake.KeyProvider, open)
 	m.serve(func(g *grpc.Server) {
@@ -73,6 +74,7 @@ func capabilitiesOf(t reflect.Type) []string {
 		{handshake.Replace, reflect.TypeFor[Replacer]()},
 		{handshake.Probe, reflect.TypeFor[Prober]()},
 		{handshake.Export, reflect.TypeFor[KeyExporter]()},
+		{handshake.Rotate, reflect.TypeFor[KeyRotator]()},
 	} {
 		if t.Implements(c.face) {
 			names = append(names, c.name)

@@ -45,12 +45,25 @@ func ableDestination(d closingDestination, names []string, r sdk.Replacer, p sdk
 }
 
 // ableKeyProvider gives k the abilities named, and none besides.
-func ableKeyProvider(k closingKeyProvider, names []string, e sdk.KeyExporter) sdk.KeyProvider {
-	if slices.Contains(names, handshake.Export) {
+func ableKeyProvider(k closingKeyProvider, names []string, e sdk.KeyExporter, r sdk.KeyRotator) sdk.KeyProvider {
+	export, rotate := slices.Contains(names, handshake.Export), slices.Contains(names, handshake.Rotate)
+	switch {
+	case export && rotate:
+		return struct {
+			closingKeyProvider
+			sdk.KeyExporter
+			sdk.KeyRotator
+		}{k, e, r}
+	case export:
 		return struct {
 			closingKeyProvider
 			sdk.KeyExporter
 		}{k, e}
+	case rotate:
+		return struct {
+			closingKeyProvider
+			sdk.KeyRotator
+		}{k, r}
 	}
 	return k
 }
@@ -65,6 +78,9 @@ func abilities(v any) (names []string) {
 	}
 	if _, ok := v.(sdk.KeyExporter); ok {
 		names = append(names, handshake.Export)
+	}
+	if _, ok := v.(sdk.KeyRotator); ok {
+		names = append(names, handshake.Rotate)
 	}
 	return names
 }

@@ -27,7 +27,7 @@ func (p *Process) OpenDestination(ctx context.Context, settings map[string]any) 
 }
 
 // OpenKeyProvider gives a key provider plugin its settings. The result is also
-// an io.Closer, and an sdk.KeyExporter exactly if the plugin's is one. Secrets
+// an io.Closer, and an sdk.KeyExporter or sdk.KeyRotator exactly if the plugin's is one. Secrets
 // are treated as by OpenDestination.
 func (p *Process) OpenKeyProvider(ctx context.Context, settings map[string]any) (sdk.KeyProvider, error) {
 	i, caps, err := p.openInstance(ctx, handshake.KeyProvider, settings)
@@ -35,7 +35,7 @@ func (p *Process) OpenKeyProvider(ctx context.Context, settings map[string]any) 
 		return nil, err
 	}
 	k := &keyProvider{instance: i, svc: pluginpb.NewKeyProviderServiceClient(p.conn)}
-	return ableKeyProvider(k, caps, exporting{k}), nil
+	return ableKeyProvider(k, caps, exporting{k}, rotating{k}), nil
 }
 
 // An instance is one set of settings in a plugin.

@@ -39,7 +39,7 @@ func (s *Supervisor) OpenKeyProvider(ctx context.Context, settings map[string]an
 	if _, err := k.first(ctx); err != nil {
 		return nil, err
 	}
-	return ableKeyProvider(lastingKeyProvider{k}, k.abilities, lastingExporter{k}), nil
+	return ableKeyProvider(lastingKeyProvider{k}, k.abilities, lastingExporter{k}, lastingRotator{k}), nil
 }
 
 // keep copies settings, so that a later change of the caller's does not show
@@ -259,4 +259,30 @@ func (l lastingExporter) ExportKey(ctx context.Context) (sdk.Secret, error) {
 		return sdk.Secret{}, err
 	}
 	return k.(sdk.KeyExporter).ExportKey(ctx)
+}
+
+type lastingRotator struct{ *place[sdk.KeyProvider] }
+
+func (l lastingRotator) KeyStatus(ctx context.Context) (sdk.KeyStatus, error) {
+	k, err := l.use(ctx)
+	if err != nil {
+		return sdk.KeyStatus{}, err
+	}
+	return k.(sdk.KeyRotator).KeyStatus(ctx) // use has made sure
+}
+
+func (l lastingRotator) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, error) {
+	k, err := l.use(ctx)
+	if err != nil {
+		return sdk.Secret{}, sdk.WrappedKey{}, err
+	}
+	return k.(sdk.KeyRotator).GenerateDataKey(ctx)
+}
+
+func (l lastingRotator) Rewrap(ctx context.Context, w sdk.WrappedKey) (sdk.WrappedKey, error) {
+	k, err := l.use(ctx)
+	if err != nil {
+		return sdk.WrappedKey{}, err
+	}
+	return k.(sdk.KeyRotator).Rewrap(ctx, w)
 }

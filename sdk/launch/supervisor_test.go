@@ -437,8 +437,8 @@ func TestAbilitiesAreExactlyThoseNamed(t *testing.T) {
 			t.Errorf("%q instead of %q", got, names)
 		}
 	}
-	for _, names := range [][]string{nil, {"export"}} {
-		if got := abilities(ableKeyProvider(lastingKeyProvider{}, names, lastingExporter{})); !slices.Equal(got, names) {
+	for _, names := range [][]string{nil, {"export"}, {"rotate"}, {"export", "rotate"}} {
+		if got := abilities(ableKeyProvider(lastingKeyProvider{}, names, lastingExporter{}, lastingRotator{})); !slices.Equal(got, names) {
 			t.Errorf("%q instead of %q", got, names)
 		}
 	}

@@ -7,12 +7,14 @@ const (
 	Replace = "replace"
 	Probe   = "probe"
 	Export  = "export"
+	Rotate  = "rotate"
 )
 
 var capabilities = map[string]pluginpb.Capability{
 	Replace: pluginpb.Capability_CAPABILITY_REPLACE,
 	Probe:   pluginpb.Capability_CAPABILITY_PROBE,
 	Export:  pluginpb.Capability_CAPABILITY_EXPORT,
+	Rotate:  pluginpb.Capability_CAPABILITY_ROTATE,
 }
 
 // EncodeCapabilities is for the wire.

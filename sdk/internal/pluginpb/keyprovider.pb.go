@@ -82,7 +82,9 @@ type WrapResponse struct {
 	// Names the wrapping key, for people and for rotation.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// The encrypted data key.
-	Ciphertext    []byte `protobuf:"bytes,2,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	Ciphertext []byte `protobuf:"bytes,2,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	// Which version of the key wrapped it, if it has versions.
+	KeyVersion    string `protobuf:"bytes,3,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +133,13 @@ func (x *WrapResponse) GetCiphertext() []byte {
 	return nil
 }
 
+func (x *WrapResponse) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
 // UnwrapRequest asks to decrypt a wrapped key.
 type UnwrapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -139,7 +148,9 @@ type UnwrapRequest struct {
 	// As Wrap returned it.
 	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// As Wrap returned it.
-	Ciphertext    []byte `protobuf:"bytes,3,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	Ciphertext []byte `protobuf:"bytes,3,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	// As Wrap returned it.
+	KeyVersion    string `protobuf:"bytes,4,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,6 +204,13 @@ func (x *UnwrapRequest) GetCiphertext() []byte {
 		return x.Ciphertext
 	}
 	return nil
+}
+
+func (x *UnwrapRequest) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
 }
 
 // UnwrapResponse is a data key.
@@ -333,6 +351,372 @@ func (x *ExportKeyResponse) GetKey() []byte {
 	return nil
 }
 
+// KeyStatusRequest asks which key wraps now.
+type KeyStatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instance that wraps.
+	Instance      string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyStatusRequest) Reset() {
+	*x = KeyStatusRequest{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyStatusRequest) ProtoMessage() {}
+
+func (x *KeyStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyStatusRequest.ProtoReflect.Descriptor instead.
+func (*KeyStatusRequest) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KeyStatusRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// KeyStatusResponse is the key that wraps now.
+type KeyStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Wrap returns it.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// As Wrap returns it.
+	KeyVersion string `protobuf:"bytes,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// More about it, in a line for people, without secrets.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyStatusResponse) Reset() {
+	*x = KeyStatusResponse{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyStatusResponse) ProtoMessage() {}
+
+func (x *KeyStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyStatusResponse.ProtoReflect.Descriptor instead.
+func (*KeyStatusResponse) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *KeyStatusResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyStatusResponse) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
+func (x *KeyStatusResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// GenerateDataKeyRequest asks for a new data key.
+type GenerateDataKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instance that makes it.
+	Instance      string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerateDataKeyRequest) Reset() {
+	*x = GenerateDataKeyRequest{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerateDataKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerateDataKeyRequest) ProtoMessage() {}
+
+func (x *GenerateDataKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerateDataKeyRequest.ProtoReflect.Descriptor instead.
+func (*GenerateDataKeyRequest) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GenerateDataKeyRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// GenerateDataKeyResponse is a data key that nobody has seen before.
+type GenerateDataKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes.
+	DataKey []byte `protobuf:"bytes,1,opt,name=data_key,json=dataKey,proto3" json:"data_key,omitempty"`
+	// As Wrap returns it.
+	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// As Wrap returns it.
+	Ciphertext []byte `protobuf:"bytes,3,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	// As Wrap returns it.
+	KeyVersion    string `protobuf:"bytes,4,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerateDataKeyResponse) Reset() {
+	*x = GenerateDataKeyResponse{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerateDataKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerateDataKeyResponse) ProtoMessage() {}
+
+func (x *GenerateDataKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerateDataKeyResponse.ProtoReflect.Descriptor instead.
+func (*GenerateDataKeyResponse) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GenerateDataKeyResponse) GetDataKey() []byte {
+	if x != nil {
+		return x.DataKey
+	}
+	return nil
+}
+
+func (x *GenerateDataKeyResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *GenerateDataKeyResponse) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
+func (x *GenerateDataKeyResponse) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
+// RewrapRequest is a wrapped key.
+type RewrapRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instance that wraps it again.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// As Wrap returned it.
+	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// As Wrap returned it.
+	Ciphertext []byte `protobuf:"bytes,3,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	// As Wrap returned it.
+	KeyVersion    string `protobuf:"bytes,4,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RewrapRequest) Reset() {
+	*x = RewrapRequest{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RewrapRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RewrapRequest) ProtoMessage() {}
+
+func (x *RewrapRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RewrapRequest.ProtoReflect.Descriptor instead.
+func (*RewrapRequest) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RewrapRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *RewrapRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *RewrapRequest) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
+func (x *RewrapRequest) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
+// RewrapResponse is the same data key, wrapped again.
+type RewrapResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Wrap returns it.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// As Wrap returns it.
+	Ciphertext []byte `protobuf:"bytes,2,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	// As Wrap returns it.
+	KeyVersion    string `protobuf:"bytes,3,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RewrapResponse) Reset() {
+	*x = RewrapResponse{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RewrapResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RewrapResponse) ProtoMessage() {}
+
+func (x *RewrapResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RewrapResponse.ProtoReflect.Descriptor instead.
+func (*RewrapResponse) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RewrapResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *RewrapResponse) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
+func (x *RewrapResponse) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
 var File_brock_plugin_v1_keyprovider_proto protoreflect.FileDescriptor
 
 const file_brock_plugin_v1_keyprovider_proto_rawDesc = "" +
@@ -340,28 +724,67 @@ const file_brock_plugin_v1_keyprovider_proto_rawDesc = "" +
 	"!brock/plugin/v1/keyprovider.proto\x12\x0fbrock.plugin.v1\"I\n" +
 	"\vWrapRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
-	"\bdata_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\adataKey\"E\n" +
+	"\bdata_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\adataKey\"f\n" +
 	"\fWrapResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x02 \x01(\fR\n" +
-	"ciphertext\"b\n" +
+	"ciphertext\x12\x1f\n" +
+	"\vkey_version\x18\x03 \x01(\tR\n" +
+	"keyVersion\"\x83\x01\n" +
 	"\rUnwrapRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x03 \x01(\fR\n" +
-	"ciphertext\"0\n" +
+	"ciphertext\x12\x1f\n" +
+	"\vkey_version\x18\x04 \x01(\tR\n" +
+	"keyVersion\"0\n" +
 	"\x0eUnwrapResponse\x12\x1e\n" +
 	"\bdata_key\x18\x01 \x01(\fB\x03\x80\x01\x01R\adataKey\".\n" +
 	"\x10ExportKeyRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\"*\n" +
 	"\x11ExportKeyResponse\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\fB\x03\x80\x01\x01R\x03key2\xf8\x01\n" +
+	"\x03key\x18\x01 \x01(\fB\x03\x80\x01\x01R\x03key\".\n" +
+	"\x10KeyStatusRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\"c\n" +
+	"\x11KeyStatusResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
+	"\vkey_version\x18\x02 \x01(\tR\n" +
+	"keyVersion\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"4\n" +
+	"\x16GenerateDataKeyRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\"\x91\x01\n" +
+	"\x17GenerateDataKeyResponse\x12\x1e\n" +
+	"\bdata_key\x18\x01 \x01(\fB\x03\x80\x01\x01R\adataKey\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\x03 \x01(\fR\n" +
+	"ciphertext\x12\x1f\n" +
+	"\vkey_version\x18\x04 \x01(\tR\n" +
+	"keyVersion\"\x83\x01\n" +
+	"\rRewrapRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\x03 \x01(\fR\n" +
+	"ciphertext\x12\x1f\n" +
+	"\vkey_version\x18\x04 \x01(\tR\n" +
+	"keyVersion\"h\n" +
+	"\x0eRewrapResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\x02 \x01(\fR\n" +
+	"ciphertext\x12\x1f\n" +
+	"\vkey_version\x18\x03 \x01(\tR\n" +
+	"keyVersion2\xfd\x03\n" +
 	"\x12KeyProviderService\x12C\n" +
 	"\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n" +
 	"\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n" +
-	"\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3"
+	"\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponse\x12R\n" +
+	"\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12d\n" +
+	"\x0fGenerateDataKey\x12'.brock.plugin.v1.GenerateDataKeyRequest\x1a(.brock.plugin.v1.GenerateDataKeyResponse\x12I\n" +
+	"\x06Rewrap\x12\x1e.brock.plugin.v1.RewrapRequest\x1a\x1f.brock.plugin.v1.RewrapResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3"
 
 var (
 	file_brock_plugin_v1_keyprovider_proto_rawDescOnce sync.Once
@@ -375,27 +798,39 @@ func file_brock_plugin_v1_keyprovider_proto_rawDescGZIP() []byte {
 	return file_brock_plugin_v1_keyprovider_proto_rawDescData
 }
 
-var file_brock_plugin_v1_keyprovider_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_brock_plugin_v1_keyprovider_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_brock_plugin_v1_keyprovider_proto_goTypes = []any{
-	(*WrapRequest)(nil),       // 0: brock.plugin.v1.WrapRequest
-	(*WrapResponse)(nil),      // 1: brock.plugin.v1.WrapResponse
-	(*UnwrapRequest)(nil),     // 2: brock.plugin.v1.UnwrapRequest
-	(*UnwrapResponse)(nil),    // 3: brock.plugin.v1.UnwrapResponse
-	(*ExportKeyRequest)(nil),  // 4: brock.plugin.v1.ExportKeyRequest
-	(*ExportKeyResponse)(nil), // 5: brock.plugin.v1.ExportKeyResponse
+	(*WrapRequest)(nil),             // 0: brock.plugin.v1.WrapRequest
+	(*WrapResponse)(nil),            // 1: brock.plugin.v1.WrapResponse
+	(*UnwrapRequest)(nil),           // 2: brock.plugin.v1.UnwrapRequest
+	(*UnwrapResponse)(nil),          // 3: brock.plugin.v1.UnwrapResponse
+	(*ExportKeyRequest)(nil),        // 4: brock.plugin.v1.ExportKeyRequest
+	(*ExportKeyResponse)(nil),       // 5: brock.plugin.v1.ExportKeyResponse
+	(*KeyStatusRequest)(nil),        // 6: brock.plugin.v1.KeyStatusRequest
+	(*KeyStatusResponse)(nil),       // 7: brock.plugin.v1.KeyStatusResponse
+	(*GenerateDataKeyRequest)(nil),  // 8: brock.plugin.v1.GenerateDataKeyRequest
+	(*GenerateDataKeyResponse)(nil), // 9: brock.plugin.v1.GenerateDataKeyResponse
+	(*RewrapRequest)(nil),           // 10: brock.plugin.v1.RewrapRequest
+	(*RewrapResponse)(nil),          // 11: brock.plugin.v1.RewrapResponse
 }
 var file_brock_plugin_v1_keyprovider_proto_depIdxs = []int32{
-	0, // 0: brock.plugin.v1.KeyProviderService.Wrap:input_type -> brock.plugin.v1.WrapRequest
-	2, // 1: brock.plugin.v1.KeyProviderService.Unwrap:input_type -> brock.plugin.v1.UnwrapRequest
-	4, // 2: brock.plugin.v1.KeyProviderService.ExportKey:input_type -> brock.plugin.v1.ExportKeyRequest
-	1, // 3: brock.plugin.v1.KeyProviderService.Wrap:output_type -> brock.plugin.v1.WrapResponse
-	3, // 4: brock.plugin.v1.KeyProviderService.Unwrap:output_type -> brock.plugin.v1.UnwrapResponse
-	5, // 5: brock.plugin.v1.KeyProviderService.ExportKey:output_type -> brock.plugin.v1.ExportKeyResponse
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0,  // 0: brock.plugin.v1.KeyProviderService.Wrap:input_type -> brock.plugin.v1.WrapRequest
+	2,  // 1: brock.plugin.v1.KeyProviderService.Unwrap:input_type -> brock.plugin.v1.UnwrapRequest
+	4,  // 2: brock.plugin.v1.KeyProviderService.ExportKey:input_type -> brock.plugin.v1.ExportKeyRequest
+	6,  // 3: brock.plugin.v1.KeyProviderService.KeyStatus:input_type -> brock.plugin.v1.KeyStatusRequest
+	8,  // 4: brock.plugin.v1.KeyProviderService.GenerateDataKey:input_type -> brock.plugin.v1.GenerateDataKeyRequest
+	10, // 5: brock.plugin.v1.KeyProviderService.Rewrap:input_type -> brock.plugin.v1.RewrapRequest
+	1,  // 6: brock.plugin.v1.KeyProviderService.Wrap:output_type -> brock.plugin.v1.WrapResponse
+	3,  // 7: brock.plugin.v1.KeyProviderService.Unwrap:output_type -> brock.plugin.v1.UnwrapResponse
+	5,  // 8: brock.plugin.v1.KeyProviderService.ExportKey:output_type -> brock.plugin.v1.ExportKeyResponse
+	7,  // 9: brock.plugin.v1.KeyProviderService.KeyStatus:output_type -> brock.plugin.v1.KeyStatusResponse
+	9,  // 10: brock.plugin.v1.KeyProviderService.GenerateDataKey:output_type -> brock.plugin.v1.GenerateDataKeyResponse
+	11, // 11: brock.plugin.v1.KeyProviderService.Rewrap:output_type -> brock.plugin.v1.RewrapResponse
+	6,  // [6:12] is the sub-list for method output_type
+	0,  // [0:6] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_brock_plugin_v1_keyprovider_proto_init() }
@@ -409,7 +844,7 @@ func file_brock_plugin_v1_keyprovider_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_brock_plugin_v1_keyprovider_proto_rawDesc), len(file_brock_plugin_v1_keyprovider_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	KeyProviderService_Wrap_FullMethodName      = "/brock.plugin.v1.KeyProviderService/Wrap"
-	KeyProviderService_Unwrap_FullMethodName    = "/brock.plugin.v1.KeyProviderService/Unwrap"
-	KeyProviderService_ExportKey_FullMethodName = "/brock.plugin.v1.KeyProviderService/ExportKey"
+	KeyProviderService_Wrap_FullMethodName            = "/brock.plugin.v1.KeyProviderService/Wrap"
+	KeyProviderService_Unwrap_FullMethodName          = "/brock.plugin.v1.KeyProviderService/Unwrap"
+	KeyProviderService_ExportKey_FullMethodName       = "/brock.plugin.v1.KeyProviderService/ExportKey"
+	KeyProviderService_KeyStatus_FullMethodName       = "/brock.plugin.v1.KeyProviderService/KeyStatus"
+	KeyProviderService_GenerateDataKey_FullMethodName = "/brock.plugin.v1.KeyProviderService/GenerateDataKey"
+	KeyProviderService_Rewrap_FullMethodName          = "/brock.plugin.v1.KeyProviderService/Rewrap"
 )
 
 // KeyProviderServiceClient is the client API for KeyProviderService service.
@@ -37,6 +40,14 @@ type KeyProviderServiceClient interface {
 	Unwrap(ctx context.Context, in *UnwrapRequest, opts ...grpc.CallOption) (*UnwrapResponse, error)
 	// ExportKey hands out the key itself. Needs CAPABILITY_EXPORT.
 	ExportKey(ctx context.Context, in *ExportKeyRequest, opts ...grpc.CallOption) (*ExportKeyResponse, error)
+	// KeyStatus says which key wraps now. Needs CAPABILITY_ROTATE, as do the
+	// following.
+	KeyStatus(ctx context.Context, in *KeyStatusRequest, opts ...grpc.CallOption) (*KeyStatusResponse, error)
+	// GenerateDataKey has the service make a data key, and wrap it.
+	GenerateDataKey(ctx context.Context, in *GenerateDataKeyRequest, opts ...grpc.CallOption) (*GenerateDataKeyResponse, error)
+	// Rewrap wraps with the newest version of the key what an earlier one has
+	// wrapped, without showing it. FAILED_PRECONDITION as for Unwrap.
+	Rewrap(ctx context.Context, in *RewrapRequest, opts ...grpc.CallOption) (*RewrapResponse, error)
 }
 
 type keyProviderServiceClient struct {
@@ -77,6 +88,36 @@ func (c *keyProviderServiceClient) ExportKey(ctx context.Context, in *ExportKeyR
 	return out, nil
 }
 
+func (c *keyProviderServiceClient) KeyStatus(ctx context.Context, in *KeyStatusRequest, opts ...grpc.CallOption) (*KeyStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeyStatusResponse)
+	err := c.cc.Invoke(ctx, KeyProviderService_KeyStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyProviderServiceClient) GenerateDataKey(ctx context.Context, in *GenerateDataKeyRequest, opts ...grpc.CallOption) (*GenerateDataKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GenerateDataKeyResponse)
+	err := c.cc.Invoke(ctx, KeyProviderService_GenerateDataKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyProviderServiceClient) Rewrap(ctx context.Context, in *RewrapRequest, opts ...grpc.CallOption) (*RewrapResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RewrapResponse)
+	err := c.cc.Invoke(ctx, KeyProviderService_Rewrap_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KeyProviderServiceServer is the server API for KeyProviderService service.
 // All implementations must embed UnimplementedKeyProviderServiceServer
 // for forward compatibility.
@@ -90,6 +131,14 @@ type KeyProviderServiceServer interface {
 	Unwrap(context.Context, *UnwrapRequest) (*UnwrapResponse, error)
 	// ExportKey hands out the key itself. Needs CAPABILITY_EXPORT.
 	ExportKey(context.Context, *ExportKeyRequest) (*ExportKeyResponse, error)
+	// KeyStatus says which key wraps now. Needs CAPABILITY_ROTATE, as do the
+	// following.
+	KeyStatus(context.Context, *KeyStatusRequest) (*KeyStatusResponse, error)
+	// GenerateDataKey has the service make a data key, and wrap it.
+	GenerateDataKey(context.Context, *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error)
+	// Rewrap wraps with the newest version of the key what an earlier one has
+	// wrapped, without showing it. FAILED_PRECONDITION as for Unwrap.
+	Rewrap(context.Context, *RewrapRequest) (*RewrapResponse, error)
 	mustEmbedUnimplementedKeyProviderServiceServer()
 }
 
@@ -108,6 +157,15 @@ func (UnimplementedKeyProviderServiceServer) Unwrap(context.Context, *UnwrapRequ
 }
 func (UnimplementedKeyProviderServiceServer) ExportKey(context.Context, *ExportKeyRequest) (*ExportKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExportKey not implemented")
+}
+func (UnimplementedKeyProviderServiceServer) KeyStatus(context.Context, *KeyStatusRequest) (*KeyStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KeyStatus not implemented")
+}
+func (UnimplementedKeyProviderServiceServer) GenerateDataKey(context.Context, *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GenerateDataKey not implemented")
+}
+func (UnimplementedKeyProviderServiceServer) Rewrap(context.Context, *RewrapRequest) (*RewrapResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rewrap not implemented")
 }
 func (UnimplementedKeyProviderServiceServer) mustEmbedUnimplementedKeyProviderServiceServer() {}
 func (UnimplementedKeyProviderServiceServer) testEmbeddedByValue()                            {}
@@ -184,6 +242,60 @@ func _KeyProviderService_ExportKey_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyProviderService_KeyStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeyStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyProviderServiceServer).KeyStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyProviderService_KeyStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyProviderServiceServer).KeyStatus(ctx, req.(*KeyStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyProviderService_GenerateDataKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GenerateDataKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyProviderServiceServer).GenerateDataKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyProviderService_GenerateDataKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyProviderServiceServer).GenerateDataKey(ctx, req.(*GenerateDataKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyProviderService_Rewrap_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RewrapRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyProviderServiceServer).Rewrap(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyProviderService_Rewrap_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyProviderServiceServer).Rewrap(ctx, req.(*RewrapRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // KeyProviderService_ServiceDesc is the grpc.ServiceDesc for KeyProviderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +314,18 @@ var KeyProviderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExportKey",
 			Handler:    _KeyProviderService_ExportKey_Handler,
+		},
+		{
+			MethodName: "KeyStatus",
+			Handler:    _KeyProviderService_KeyStatus_Handler,
+		},
+		{
+			MethodName: "GenerateDataKey",
+			Handler:    _KeyProviderService_GenerateDataKey_Handler,
+		},
+		{
+			MethodName: "Rewrap",
+			Handler:    _KeyProviderService_Rewrap_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

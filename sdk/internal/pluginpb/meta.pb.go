@@ -93,6 +93,8 @@ const (
 	Capability_CAPABILITY_PROBE Capability = 2
 	// A key provider serves ExportKey.
 	Capability_CAPABILITY_EXPORT Capability = 3
+	// A key provider serves KeyStatus, GenerateDataKey and Rewrap.
+	Capability_CAPABILITY_ROTATE Capability = 4
 )
 
 // Enum value maps for Capability.
@@ -102,12 +104,14 @@ var (
 		1: "CAPABILITY_REPLACE",
 		2: "CAPABILITY_PROBE",
 		3: "CAPABILITY_EXPORT",
+		4: "CAPABILITY_ROTATE",
 	}
 	Capability_value = map[string]int32{
 		"CAPABILITY_UNSPECIFIED": 0,
 		"CAPABILITY_REPLACE":     1,
 		"CAPABILITY_PROBE":       2,
 		"CAPABILITY_EXPORT":      3,
+		"CAPABILITY_ROTATE":      4,
 	}
 )
 
@@ -710,13 +714,14 @@ const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KIND_DESTINATION\x10\x01\x12\x15\n" +
-	"\x11KIND_KEY_PROVIDER\x10\x02*m\n" +
+	"\x11KIND_KEY_PROVIDER\x10\x02*\x84\x01\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CAPABILITY_REPLACE\x10\x01\x12\x14\n" +
 	"\x10CAPABILITY_PROBE\x10\x02\x12\x15\n" +
-	"\x11CAPABILITY_EXPORT\x10\x032\xeb\x01\n" +
+	"\x11CAPABILITY_EXPORT\x10\x03\x12\x15\n" +
+	"\x11CAPABILITY_ROTATE\x10\x042\xeb\x01\n" +
 	"\vMetaService\x12O\n" +
 	"\bDescribe\x12 .brock.plugin.v1.DescribeRequest\x1a!.brock.plugin.v1.DescribeResponse\x12C\n" +
 	"\x04Open\x12\x1c.brock.plugin.v1.OpenRequest\x1a\x1d.brock.plugin.v1.OpenResponse\x12F\n" +
