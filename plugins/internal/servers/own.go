@@ -10,7 +10,8 @@ import (
 // An Own is a server of one test, which may stop it, kill it and start it again: on the same port, with the same
 // credentials and data. It ends with the test.
 type Own struct {
-	S3 S3 // set by OwnMinIO
+	S3    S3          // of OwnMinIO
+	Vault VaultServer // of OwnVault
 
 	t     testing.TB
 	plan  plan
@@ -23,6 +24,15 @@ func OwnMinIO(t testing.TB, env ...string) *Own {
 	t.Helper()
 	o := own(t, minio, env)
 	o.S3 = asS3(o.plan.vars, o.child.pid)
+	return o
+}
+
+// OwnVault starts a Vault that speaks plain HTTP, with lines NAME=value added to its environment. It is unsealed whenever
+// it is started.
+func OwnVault(t testing.TB, env ...string) *Own {
+	t.Helper()
+	o := own(t, vault, env)
+	o.Vault = asVault(o.plan.vars, o.child.pid)
 	return o
 }
 
@@ -62,7 +72,7 @@ func (o *Own) Start() {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.child, o.S3.PID = c, c.pid
+	o.child, o.S3.PID, o.Vault.PID = c, c.pid, c.pid
 	if err := c.settle(o.t.Context(), o.plan); err != nil {
 		o.t.Fatal(err)
 	}

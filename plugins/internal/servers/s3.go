@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"net/http"
 	"os"
 	"path/filepath"
 )
@@ -72,7 +71,7 @@ func planMinIO(secure bool) func(dir, program string) (plan, error) {
 				"GOMEMLIMIT=1GiB",
 			},
 			vars:  s.vars().with(vars{"URL": s.URL(), "HEALTH": health, "CA": s.CAFile}),
-			ready: func(ctx context.Context) error { return answers(ctx, health, s.CAFile, http.StatusOK) },
+			ready: func(ctx context.Context) error { return answers(ctx, health, s.CAFile) },
 		}, nil
 	}
 }
@@ -109,6 +108,6 @@ func planVersity(dir, program string) (plan, error) {
 			"GOMEMLIMIT=1GiB",
 		},
 		vars:  s.vars().with(vars{"URL": s.URL(), "HEALTH": health, "CA": ""}),
-		ready: func(ctx context.Context) error { return answers(ctx, health, "", http.StatusOK) },
+		ready: func(ctx context.Context) error { return answers(ctx, health, "") },
 	}, nil
 }
