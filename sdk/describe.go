@@ -14,6 +14,10 @@ type Plugin struct {
 	Doc     string   `json:"doc"`               // what it is for, in a sentence
 	Schemes []string `json:"schemes,omitempty"` // of a destination's URIs; "" is a plain path
 	Limits  Limits   `json:"limits,omitzero"`   // of a destination; none if zero
+
+	// Env names the variables of the environment that it reads besides those of
+	// its settings. The host shows a plugin no variable that it has not named.
+	Env []string `json:"env,omitempty"`
 }
 
 // Limits are what a destination takes at once. The host keeps to them: it

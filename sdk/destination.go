@@ -60,3 +60,20 @@ type Prober interface {
 	// settings. It leaves nothing behind.
 	Probe(ctx context.Context) error
 }
+
+// A Reporter is a Destination that tells what it found out about its place, for
+// `brock plugin doctor`: which credentials are used, the region, what the storage
+// honours of what was asked of it, what was left behind, how far its clock is off.
+type Reporter interface {
+	// Report looks at the place as it is now, and changes nothing. What it
+	// cannot find out, it leaves out; it fails only if nothing can be said.
+	Report(ctx context.Context) ([]Finding, error)
+}
+
+// A Finding is one thing that a Reporter found out.
+type Finding struct {
+	Name    string `json:"name"`              // one word, as in "credentials"; "clock" takes the place of the host's own look at the clock
+	Detail  string `json:"detail,omitempty"`  // what was found; never a secret: of credentials their source
+	Hint    string `json:"hint,omitempty"`    // what the user can do about it
+	Problem bool   `json:"problem,omitempty"` // something is wrong, or weaker than it should be
+}

@@ -1,6 +1,10 @@
 package sdk
 
-import "github.com/brock-backup/brock/sdk/internal/code"
+import (
+	"time"
+
+	"github.com/brock-backup/brock/sdk/internal/code"
+)
 
 // The kinds of failure that the host acts upon. Wrap one with %w: its kind and
 // the whole text reach the host. Any other error is shown to the user as it is.
@@ -23,3 +27,12 @@ func WithHint(err error, hint string) error { return code.WithHint(err, hint) }
 
 // Hint returns what WithHint added to err, on either side of the wire, or "".
 func Hint(err error) string { return code.Hint(err) }
+
+// WithRetryAfter adds to err how long the storage asks to be left alone before
+// another try. It makes no error worth another try that is not ErrUnavailable.
+// The text and the kind of err stay the same.
+func WithRetryAfter(err error, wait time.Duration) error { return code.WithRetryAfter(err, wait) }
+
+// RetryAfter returns what WithRetryAfter added to err, on either side of the
+// wire and in whole milliseconds there, or 0.
+func RetryAfter(err error) time.Duration { return code.RetryAfter(err) }
