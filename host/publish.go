@@ -67,30 +67,48 @@ func (c *catalogue) publishSingle(ctx context.Context, m *manifest.Manifest) err
 	return putNew(ctx, c.loc.Destination, m.Path+"/"+manifest.MasterName, data)
 }
 
-// publishMaster adds to the master manifest by compare-and-swap, and removes
-// the summary that Dgraph 25 makes of it: listings would be read from there.
+// publishMaster adds to the master manifest.
 func (c *catalogue) publishMaster(ctx context.Context) error {
 	replacer, ok := c.loc.Destination.(sdk.Replacer)
 	if !ok {
 		return fmt.Errorf("the destination cannot replace objects: %w", sdk.ErrUnsupported)
 	}
+	err := changeMaster(ctx, c.loc.Destination, replacer, func(old []byte) ([]byte, error) {
+		var add []*manifest.Manifest
+		for i := range c.all {
+			if c.all[i].Kind == manifest.KindDgraph {
+				add = append(add, &c.all[i])
+			}
+		}
+		return manifest.AppendMaster(old, add...)
+	})
+	if err != nil {
+		return err
+	}
+	for i := range c.all {
+		c.all[i].Published = true
+	}
+	return nil
+}
+
+// changeMaster rewrites the master manifest by compare-and-swap, and removes the
+// summary that Dgraph 25 makes of it: listings would be read from there.
+func changeMaster(ctx context.Context, d sdk.Destination, r sdk.Replacer, change func(old []byte) ([]byte, error)) error {
 	for range casTries {
-		err := c.swapMaster(ctx, replacer)
+		err := swapMaster(ctx, d, r, change)
 		if errors.Is(err, sdk.ErrConflict) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", manifest.MasterName, err)
 		}
-		for i := range c.all {
-			c.all[i].Published = true
-		}
-		return retry(ctx, func() error { return c.loc.Destination.Delete(ctx, manifest.SummaryName) })
+		return retry(ctx, func() error { return d.Delete(ctx, manifest.SummaryName) })
 	}
 	return fmt.Errorf("%s: another writer was faster %d times: %w", manifest.MasterName, casTries, sdk.ErrConflict)
 }
 
-func (c *catalogue) swapMaster(ctx context.Context, r sdk.Replacer) error {
+// swapMaster changes the master manifest, which nil is until there is one.
+func swapMaster(ctx context.Context, d sdk.Destination, r sdk.Replacer, change func(old []byte) ([]byte, error)) error {
 	var version string
 	err := retry(ctx, func() (err error) {
 		version, err = r.Version(ctx, manifest.MasterName)
@@ -101,17 +119,11 @@ func (c *catalogue) swapMaster(ctx context.Context, r sdk.Replacer) error {
 	}
 	var old []byte
 	if version != "" {
-		if old, err = getAll(ctx, c.loc.Destination, manifest.MasterName); err != nil {
+		if old, err = getAll(ctx, d, manifest.MasterName); err != nil {
 			return err
 		}
 	}
-	var add []*manifest.Manifest
-	for i := range c.all {
-		if c.all[i].Kind == manifest.KindDgraph {
-			add = append(add, &c.all[i])
-		}
-	}
-	data, err := manifest.AppendMaster(old, add...)
+	data, err := change(old)
 	if err != nil || bytes.Equal(data, old) {
 		return err
 	}

@@ -6,10 +6,11 @@ import (
 )
 
 // AppendMaster adds backups to a master manifest, each in its own form. What old
-// holds stays byte for byte and in front; backups that it lists already are left
+// holds stays byte for byte and in its order; backups that it lists already are left
 // out, and if that is all of them, old comes back as it was. No master yet is nil.
 //
-// Dgraph takes the last entry for the latest backup. A backup that old lists
+// Dgraph takes the last entry for the latest backup. So a backup goes before the
+// one that follows it in ms, if old lists that, and to the end otherwise. A backup that old lists
 // differently, and a place in a series that another backup has, are ErrCorrupt.
 func AppendMaster(old []byte, ms ...*Manifest) ([]byte, error) {
 	var doc document
@@ -24,10 +25,14 @@ func AppendMaster(old []byte, ms ...*Manifest) ([]byte, error) {
 	}
 	taken := newPlaces(doc.backups)
 	var add [][]byte
+	before := make([][][]byte, len(doc.listed)) // by the entry that they go before
 	for _, m := range ms {
 		listed, err := taken.have(m)
 		if err != nil {
 			return nil, err
+		}
+		if at := doc.at(m.Path); at >= 0 {
+			before[at], add = append(before[at], add...), nil
 		}
 		if listed {
 			continue
@@ -39,7 +44,28 @@ func AppendMaster(old []byte, ms ...*Manifest) ([]byte, error) {
 		add = append(add, data)
 		taken.add(m)
 	}
-	return doc.insert(old, bytes.Join(add, []byte{','})), nil
+	data := doc.insert(old, bytes.Join(add, []byte{','}))
+	for i, entries := range slices.Backward(before) {
+		if len(entries) > 0 {
+			data = doc.insertBefore(data, i, bytes.Join(entries, []byte{','}))
+		}
+	}
+	return data, nil
+}
+
+// at returns which of the entries tells of a directory, or -1.
+func (doc *document) at(path string) int {
+	return slices.IndexFunc(doc.listed, func(l listed) bool { return l.path == path && path != "" })
+}
+
+// insertBefore puts entries before one that is there. Behind it, data may have
+// changed already.
+func (doc *document) insertBefore(data []byte, i int, entries []byte) []byte {
+	head, tail := data[:doc.listed[i].begin], data[doc.listed[i].begin:]
+	if i == 0 {
+		return slices.Concat(head, entries, []byte{','}, tail)
+	}
+	return slices.Concat(head, []byte{','}, entries, tail)
 }
 
 // insert puts entries behind the last one of old.

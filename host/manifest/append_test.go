@@ -169,3 +169,37 @@ func TestAppendTakesOver(t *testing.T) {
 		t.Errorf("group 1 has %v", chain[0].Groups[1])
 	}
 }
+
+// A backup that Dgraph has not been told of is put where it belongs: were it the last,
+// Dgraph would take it for the latest.
+func TestAppendMasterKeepsTheOrder(t *testing.T) {
+	var all []Manifest
+	for _, name := range []string{"a", "b", "c"} {
+		series, err := ParseMaster([]byte(`{"Manifests":[` + entryOf(name, 1, "d"+name+"1") + `,` + entryOf(name, 2, "d"+name+"2") + `]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, series...)
+	}
+	ms := pointers(all)
+	want, err := AppendMaster(nil, ms...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mask := range 1 << len(ms) { // those that it lists
+		var some []*Manifest
+		for i, m := range ms {
+			if mask&(1<<i) != 0 {
+				some = append(some, m)
+			}
+		}
+		old, err := AppendMaster(nil, some...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := AppendMaster(old, ms...)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%b: %v\n got %s\nwant %s", mask, err, got, want)
+		}
+	}
+}

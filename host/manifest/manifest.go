@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -97,14 +98,24 @@ func DirName(t time.Time) string {
 	return t.UTC().Format(dirLayout)
 }
 
-// taken returns when m was taken, as far as it tells.
-func (m *Manifest) taken() time.Time {
+// DirTime is the inverse of DirName.
+func DirTime(dir string) (t time.Time, ok bool) {
+	t, err := time.Parse(dirLayout, dir)
+	return t, err == nil
+}
+
+// Taken returns when m was taken, as far as it tells: as its record says, or else
+// the name of its directory.
+func (m *Manifest) Taken() time.Time {
 	if m.Record != nil && !m.Record.Created.IsZero() {
 		return m.Record.Created
 	}
-	t, err := time.Parse(dirLayout, path.Base(m.Path))
-	if err != nil {
-		return time.Time{}
-	}
+	t, _ := DirTime(path.Base(m.Path))
 	return t
 }
+
+// IsObject reports whether a backup makes objects of that name: the data of a
+// group, the seal of one, and the list of what was damaged.
+func IsObject(name string) bool { return objectName.MatchString(path.Base(name)) }
+
+var objectName = regexp.MustCompile(`^(r[0-9]+-g[0-9]+\.(backup|seal)|damaged\.txt)$`)

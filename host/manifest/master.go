@@ -24,6 +24,13 @@ type document struct {
 	single  entry
 	end     int64 // where in a master another entry would go
 	filled  bool  // an entry stands in front of end, or else [] or null
+	listed  []listed
+}
+
+// A listed entry is one element of a master manifest, and where it stands.
+type listed struct {
+	path       string // "" for an element that says nothing
+	begin, end int64
 }
 
 func parseDocument(data []byte, limit int) (doc document, err error) {
@@ -65,11 +72,13 @@ func parseDocument(data []byte, limit int) (doc document, err error) {
 
 func (doc *document) entries(r *reader) error {
 	err := r.array(func(i int) error {
+		begin := r.dec.InputOffset()
 		m, blank, err := readEntry(r)
 		if err != nil {
 			return inside(err, "entry %d", i+1)
 		}
 		doc.filled, doc.end = true, r.dec.InputOffset()
+		doc.listed = append(doc.listed, listed{m.Path, begin, doc.end})
 		if blank {
 			return nil
 		}

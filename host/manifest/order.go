@@ -24,7 +24,7 @@ func inOrder(ms []Manifest) []timed {
 	var latest time.Time
 	list := make([]timed, len(ms))
 	for i, m := range ms {
-		if t := m.taken(); t.After(latest) {
+		if t := m.Taken(); t.After(latest) {
 			latest = t
 		}
 		list[i] = timed{m, latest}
@@ -41,7 +41,7 @@ func afterSeries(order []timed, ms []Manifest) []timed {
 	}
 	list := make([]timed, len(ms))
 	for i, m := range ms {
-		list[i] = timed{m, m.taken()}
+		list[i] = timed{m, m.Taken()}
 	}
 	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Compare(a.Number, b.Number) })
 	for i := range list {
