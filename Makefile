@@ -39,11 +39,25 @@ build: ## build bin/brock and bin/plugins/*
 demo: build ## build, then restore, back up and verify a real Dgraph backup
 	@cmd/brock/demo.sh
 
+# Tests without the servers that they need are skipped: which, and how to get them, is said at the end.
+define gotest
+	@echo "go test $(1)"; \
+	export BROCK_TESTS_LEFT_OUT=$$(mktemp); \
+	go test $(1); result=$$?; \
+	if [ -s $$BROCK_TESTS_LEFT_OUT ]; then \
+		echo; echo "Left out:"; \
+		sort -u $$BROCK_TESTS_LEFT_OUT; \
+		echo "make servers starts what they need."; \
+	fi; \
+	rm -f $$BROCK_TESTS_LEFT_OUT; \
+	exit $$result
+endef
+
 test: ## run every test
-	go test -timeout $(TESTTIME) ./...
+	$(call gotest,-timeout $(TESTTIME) ./...)
 
 race: ## run every test under the race detector
-	go test -race -timeout $(TESTTIME) ./...
+	$(call gotest,-race -timeout $(TESTTIME) ./...)
 
 lint: tools ## report what a reviewer would
 	golangci-lint run ./...

@@ -62,7 +62,7 @@ func missing(t testing.TB, name string) {
 // note appends a line to a file that other processes append to as well.
 func note(t testing.TB, file, line string) {
 	t.Helper()
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // the user names it
 	if err != nil {
 		t.Fatal(err)
 	}

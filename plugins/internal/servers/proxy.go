@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -75,7 +75,7 @@ type Action struct {
 // Proxy starts a Fault on loopback in front of the server at upstream, which is host:port. It ends with the test.
 func Proxy(t testing.TB, upstream string) *Fault {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func (f *Fault) Refuse(on bool) {
 		l.Close()
 		f.Reset()
 	case !on && refusing:
-		l, err := net.Listen("tcp", f.Addr)
+		l, err := new(net.ListenConfig).Listen(f.t.Context(), "tcp", f.Addr)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func (f *Fault) Refuse(on bool) {
 }
 
 // silent takes what HTTP servers say of connections that were cut on purpose.
-var silent = log.New(io.Discard, "", 0)
+var silent = slog.NewLogLogger(slog.DiscardHandler, 0)
 
 // Reset ends all open connections as if their other end had crashed.
 func (f *Fault) Reset() {
@@ -261,7 +261,7 @@ func refuse(w http.ResponseWriter, r *http.Request, a Action) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.Status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, body)
+		_, _ = io.WriteString(w, body) //nolint:gosec // no browser reads it
 	}
 }
 

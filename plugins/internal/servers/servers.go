@@ -60,7 +60,8 @@ func Versity(t testing.TB) S3 {
 	return runningS3(t, versitygw)
 }
 
-// MC returns the path of mc, MinIO's command line client. Run it with an environment of its own.
+// MC returns the path of mc, MinIO's command line client. Run it in an environment of its own, in which HOME is an empty
+// folder and MC_HOST_name=http://ACCESSKEY:SECRETKEY@host:port names a server.
 func MC(t testing.TB) string {
 	t.Helper()
 	return installed(t, "minio", mc)

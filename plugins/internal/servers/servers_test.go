@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ func s3Client(t *testing.T, s S3, addr string) *miniogo.Client {
 	}
 	c, err := miniogo.New(addr, &miniogo.Options{
 		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.Secure, Region: s.Region,
-		Transport: hc.Transport, MaxRetries: 1,
+		Transport: hc.Transport, MaxRetries: 1, TrailingHeaders: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func bucket(t *testing.T, s S3) (*miniogo.Client, string) {
 	return c, name
 }
 
-func bucketName() string { return string(bytes.ToLower([]byte(rand.Text()))) }
+func bucketName() string { return strings.ToLower(rand.Text()) }
 
 func TestS3KeepsObjects(t *testing.T) {
 	for name, server := range map[string]func(testing.TB) S3{"minio": MinIO, "minio-tls": MinIOTLS, "versitygw": Versity} {
@@ -111,5 +113,16 @@ func TestOwnMinIOKeepsItsPlaceAndData(t *testing.T) {
 		if _, err := c.StatObject(t.Context(), b, name, miniogo.StatObjectOptions{}); err != nil {
 			t.Errorf("after %s: %v", name, err)
 		}
+	}
+}
+
+func TestMC(t *testing.T) {
+	s := MinIO(t)
+	_, b := bucket(t, s)
+	cmd := exec.Command(MC(t), "ls", "own")
+	cmd.Env = []string{"HOME=" + t.TempDir(), "MC_HOST_own=http://" + s.AccessKey + ":" + s.SecretKey + "@" + s.Endpoint}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), b+"/") {
+		t.Errorf("%v, and no %s in\n%s", err, b, out)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,10 +22,10 @@ func StateDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the user names it
 		return "", err
 	}
-	fi, err := os.Lstat(dir)
+	fi, err := os.Lstat(dir) //nolint:gosec // the user names it
 	if err != nil {
 		return "", err
 	}
@@ -105,13 +104,4 @@ func readVars(file string) (vars, error) {
 		}
 	}
 	return v, nil
-}
-
-// names returns the servers of which dir has a pid file.
-func names(dir string) ([]string, error) {
-	files, err := fs.Glob(os.DirFS(dir), "*.pid")
-	for i := range files {
-		files[i] = strings.TrimSuffix(files[i], ".pid")
-	}
-	return files, err
 }

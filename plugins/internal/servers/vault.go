@@ -125,7 +125,7 @@ func buildVault(ctx context.Context, dir string) error {
 		if bytes.Equal(edited, src) {
 			return fmt.Errorf("%s: nothing matches %s", e.file, e.old)
 		}
-		if err := os.WriteFile(file, edited, 0o600); err != nil {
+		if err := os.WriteFile(file, edited, 0o600); err != nil { //nolint:gosec // below work
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func buildVault(ctx context.Context, dir string) error {
 // planVault plans a Vault that keeps its data in files, so that one that is started again knows what it knew.
 func planVault(secure bool) func(dir, program string) (plan, error) {
 	return func(dir, program string) (plan, error) {
-		ports, err := freePorts(1)
+		ports, err := freePorts(2)
 		if err != nil {
 			return plan{}, err
 		}
@@ -158,19 +158,26 @@ func planVault(secure bool) func(dir, program string) (plan, error) {
 		} else {
 			listener = "tls_disable = true"
 		}
+		data := filepath.Join(dir, "data")
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return plan{}, err
+		}
 		address := "127.0.0.1:" + ports[0]
 		url := scheme(secure) + "://" + address
 		config := filepath.Join(dir, "vault.hcl")
-		if err := os.WriteFile(config, fmt.Appendf(nil, `storage "file" {
+		if err := os.WriteFile(config, fmt.Appendf(nil, `storage "raft" {
   path = %q
+  node_id = "only"
+  performance_multiplier = 1
 }
+cluster_addr = "http://127.0.0.1:%s"
 listener "tcp" {
   address = %q
   %s
 }
 api_addr = %q
 disable_mlock = true
-`, filepath.Join(dir, "data"), address, listener, url), 0o600); err != nil {
+`, data, ports[1], address, listener, url), 0o600); err != nil {
 			return plan{}, err
 		}
 		return plan{
@@ -181,7 +188,7 @@ disable_mlock = true
 				"VAULT_ADDR":   url,
 				"VAULT_CACERT": ca,
 				"URL":          url,
-				"HEALTH":       url + "/v1/sys/health", // an error while it is sealed
+				"HEALTH":       url + "/v1/sys/health?standbycode=503", // sealed is 503, too
 				"CA":           ca,
 			},
 			ready: func(ctx context.Context) error { return answers(ctx, url+"/v1/sys/init", ca) },

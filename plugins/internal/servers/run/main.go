@@ -19,7 +19,7 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "servers:", err) //nolint:forbidigo // a command
+		fmt.Fprintln(os.Stderr, "servers:", err)
 		os.Exit(1)
 	}
 }
