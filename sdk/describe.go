@@ -43,7 +43,7 @@ type Description struct {
 	Protocol      int       `json:"protocol"`
 	ProtocolMinor int       `json:"protocol_minor"` // the newest minor version of the protocol that it knows
 	Settings      []Setting `json:"settings"`
-	Capabilities  []string  `json:"capabilities"` // "replace", "probe", "export", "rotate"
+	Capabilities  []string  `json:"capabilities"` // "replace", "probe", "report", "export", "rotate"
 }
 
 // A Setting describes one setting of a plugin: a field of its settings struct.
@@ -68,6 +68,7 @@ func (d *Description) proto() *pluginpb.DescribeResponse {
 		Capabilities: handshake.EncodeCapabilities(d.Capabilities),
 
 		ProtocolMinor: uint32(d.ProtocolMinor),
+		Environment:   d.Env,
 	}
 	if l := d.Limits; l != (Limits{}) {
 		res.Limits = &pluginpb.Limits{

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/frame"
@@ -119,3 +120,21 @@ func (s *destinationServer) Probe(ctx context.Context, req *pluginpb.ProbeReques
 	}
 	return &pluginpb.ProbeResponse{}, d.Probe(ctx)
 }
+
+func (s *destinationServer) Report(ctx context.Context, req *pluginpb.ReportRequest) (*pluginpb.ReportResponse, error) {
+	d, err := instance[Reporter](s.meta, req.GetInstance())
+	if err != nil {
+		return nil, err
+	}
+	findings, err := d.Report(ctx)
+	res := &pluginpb.ReportResponse{}
+	for _, f := range findings {
+		res.Findings = append(res.Findings, &pluginpb.Finding{
+			Name: text(f.Name), Detail: text(f.Detail), Hint: text(f.Hint), Problem: f.Problem,
+		})
+	}
+	return res, err
+}
+
+// text makes what a storage said fit for the wire, which takes UTF-8 only.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -19,8 +19,8 @@ import (
 //
 // Open is called for every place that the host wants to use, with the user's
 // settings decoded into a C, the place's URI as setting "uri" among them. If D
-// is a type of the plugin's own, its Replacer and Prober are announced before
-// Open is called.
+// is a type of the plugin's own, its Replacer, Prober and Reporter are announced
+// before Open is called.
 func ServeDestination[C any, D Destination](p Plugin, open func(context.Context, C) (D, error)) {
 	m := newMeta[C, D](p, handshake.Destination, open)
 	s := newDestinationServer(m) // one for all connections, for it remembers what was put
@@ -73,6 +73,7 @@ func capabilitiesOf(t reflect.Type) []string {
 	}{
 		{handshake.Replace, reflect.TypeFor[Replacer]()},
 		{handshake.Probe, reflect.TypeFor[Prober]()},
+		{handshake.Report, reflect.TypeFor[Reporter]()},
 		{handshake.Export, reflect.TypeFor[KeyExporter]()},
 		{handshake.Rotate, reflect.TypeFor[KeyRotator]()},
 	} {

@@ -248,6 +248,10 @@ func absentHere(name string) error {
 	return say(codes.NotFound, pluginpb.Reason_REASON_NOT_EXIST, "%s: no such object", name)
 }
 
+var boxCan = []pluginpb.Capability{
+	pluginpb.Capability_CAPABILITY_REPLACE, pluginpb.Capability_CAPABILITY_PROBE, pluginpb.Capability_CAPABILITY_REPORT,
+}
+
 type boxMeta struct {
 	pluginpb.UnimplementedMetaServiceServer
 	box     *box
@@ -255,11 +259,15 @@ type boxMeta struct {
 }
 
 func (m boxMeta) Describe(_ context.Context, req *pluginpb.DescribeRequest) (*pluginpb.DescribeResponse, error) {
+	env := []string{"BOX_TRACE"}
+	if is("a variable and its value") {
+		env[0] += "=1"
+	}
 	return &pluginpb.DescribeResponse{
 		Name: "box", Version: m.version, Doc: "Keeps objects in a directory.",
 		Kind: pluginpb.Kind_KIND_DESTINATION, Schemes: []string{"box"},
-		Capabilities:  []pluginpb.Capability{pluginpb.Capability_CAPABILITY_REPLACE, pluginpb.Capability_CAPABILITY_PROBE},
-		ProtocolMinor: 1, BulkSocket: os.Getenv(handshake.BulkEnv) != "",
+		Capabilities:  boxCan,
+		ProtocolMinor: 2, BulkSocket: os.Getenv(handshake.BulkEnv) != "", Environment: env,
 		Limits: &pluginpb.Limits{ConcurrentPuts: boxPuts, ObjectSize: boxObject, PartSize: boxPart},
 		Settings: []*pluginpb.Setting{
 			{Name: "uri", Type: "string", Doc: "The directory.", Required: true},
@@ -298,7 +306,7 @@ func (m boxMeta) Open(_ context.Context, req *pluginpb.OpenRequest) (*pluginpb.O
 		return nil, say(codes.AlreadyExists, pluginpb.Reason_REASON_EXIST, "instance %s is open", req.GetInstance())
 	}
 	b.instances[req.GetInstance()] = s
-	return &pluginpb.OpenResponse{Capabilities: []pluginpb.Capability{pluginpb.Capability_CAPABILITY_REPLACE, pluginpb.Capability_CAPABILITY_PROBE}}, nil
+	return &pluginpb.OpenResponse{Capabilities: boxCan}, nil
 }
 
 // child starts a process, in one mutant where nobody looks for it.
@@ -780,4 +788,29 @@ func (b *box) Probe(_ context.Context, req *pluginpb.ProbeRequest) (*pluginpb.Pr
 		_ = os.Remove(s.file(name))
 	}
 	return &pluginpb.ProbeResponse{}, nil
+}
+
+func (b *box) Report(_ context.Context, req *pluginpb.ReportRequest) (*pluginpb.ReportResponse, error) {
+	s, err := b.enter(req.GetInstance(), "report", false)
+	if err != nil {
+		return nil, err
+	}
+	credentials := "none"
+	if s.Token != "" {
+		credentials = "the setting token"
+	}
+	switch {
+	case is("a finding shows the token"):
+		credentials = "token " + s.Token
+	case is("a finding is two lines"):
+		credentials += "\nand no other"
+	case is("report leaves its object"):
+		name := "report-" + rand.Text()
+		_ = b.write(s.file(name), pack(name, []byte("report")))
+	}
+	findings := []*pluginpb.Finding{{Name: "credentials", Detail: credentials}}
+	if is("two findings of one name") {
+		findings = append(findings, findings[0])
+	}
+	return &pluginpb.ReportResponse{Findings: findings}, nil
 }

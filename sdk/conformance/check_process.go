@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/brock-backup/brock/sdk"
@@ -50,12 +51,19 @@ func describeStable(t *trial, l *lab) {
 	if a.Kind == "destination" && len(a.Schemes) == 0 {
 		t.Errorf("no scheme: no URI will ever lead to this plugin")
 	}
+	for _, name := range a.Env {
+		if !variableName.MatchString(name) {
+			t.Errorf("%q cannot be the name of an environment variable", name)
+		}
+	}
 	for _, s := range a.Settings {
 		if s.Doc == "" {
 			t.Errorf("setting %q: no doc", s.Name)
 		}
 	}
 }
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // outlive reads in a second process what the first one wrote.
 func outlive(t *trial, p *place) {

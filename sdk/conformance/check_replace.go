@@ -190,6 +190,17 @@ func probeLeavesNothing(t *trial, p *place) {
 	if !ok {
 		t.Skipf("the plugin is no Prober")
 	}
+	p.unchanged("Probe", func() {
+		for range 2 {
+			if err := d.Probe(p.ctx); err != nil {
+				p.Errorf("Probe: %v", err)
+			}
+		}
+	})
+}
+
+// unchanged fails the check if what is stored is not the same afterwards.
+func (p *place) unchanged(what string, do func()) {
 	all := func() string {
 		var b strings.Builder
 		for o, err := range p.dst.List(p.ctx, "") {
@@ -201,12 +212,8 @@ func probeLeavesNothing(t *trial, p *place) {
 		return b.String()
 	}
 	before := all()
-	for range 2 {
-		if err := d.Probe(p.ctx); err != nil {
-			p.Errorf("Probe: %v", err)
-		}
-	}
+	do()
 	if after := all(); after != before {
-		p.Errorf("Probe left something behind:\n%s", after)
+		p.Errorf("%s left something behind, or took something away:\n%s", what, after)
 	}
 }

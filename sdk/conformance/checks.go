@@ -50,6 +50,7 @@ func destinationChecks() []check[*place] {
 		{"conditions", "core", "a put may be sent again", direct(replayedPut)},
 		{"names", "core", "names are checked by the plugin", direct(namesRefusedByPlugin)},
 		{"list", "core", "list during change", direct(listDuringChange)},
+		{"put and get", "report", "a report tells no secret and changes nothing", reports},
 		{"errors", "core", "errors say their kind", direct(errorsSayTheirKind)},
 		{"errors", "core", "forbidden is not absent", denied},
 		{"errors", "core", "missing is not empty", missing},

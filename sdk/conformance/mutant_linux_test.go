@@ -115,6 +115,11 @@ var boxMutants = map[string]string{
 	"the token in an error":                      "secret settings appear nowhere",
 	"the token on a command line":                "secret settings are not for everybody",
 	"a slow one":                                 "speed of put and get",
+	"a variable and its value":                   "describes itself",
+	"a finding shows the token":                  "a report tells no secret and changes nothing",
+	"a finding is two lines":                     "a report tells no secret and changes nothing",
+	"two findings of one name":                   "a report tells no secret and changes nothing",
+	"report leaves its object":                   "a report tells no secret and changes nothing",
 }
 
 // ringMutants are broken key providers.

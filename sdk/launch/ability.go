@@ -20,26 +20,55 @@ type (
 	}
 )
 
+// A destination that can do more.
+type (
+	replacer struct {
+		closingDestination
+		sdk.Replacer
+	}
+	prober struct {
+		closingDestination
+		sdk.Prober
+	}
+	both struct {
+		replacer
+		sdk.Prober
+	}
+)
+
 // ableDestination gives d the abilities named, and none besides.
-func ableDestination(d closingDestination, names []string, r sdk.Replacer, p sdk.Prober) sdk.Destination {
+func ableDestination(d closingDestination, names []string, r sdk.Replacer, p sdk.Prober, w sdk.Reporter) sdk.Destination {
 	replace, probe := slices.Contains(names, handshake.Replace), slices.Contains(names, handshake.Probe)
+	if slices.Contains(names, handshake.Report) {
+		switch {
+		case replace && probe:
+			return struct {
+				both
+				sdk.Reporter
+			}{both{replacer{d, r}, p}, w}
+		case replace:
+			return struct {
+				replacer
+				sdk.Reporter
+			}{replacer{d, r}, w}
+		case probe:
+			return struct {
+				prober
+				sdk.Reporter
+			}{prober{d, p}, w}
+		}
+		return struct {
+			closingDestination
+			sdk.Reporter
+		}{d, w}
+	}
 	switch {
 	case replace && probe:
-		return struct {
-			closingDestination
-			sdk.Replacer
-			sdk.Prober
-		}{d, r, p}
+		return both{replacer{d, r}, p}
 	case replace:
-		return struct {
-			closingDestination
-			sdk.Replacer
-		}{d, r}
+		return replacer{d, r}
 	case probe:
-		return struct {
-			closingDestination
-			sdk.Prober
-		}{d, p}
+		return prober{d, p}
 	}
 	return d
 }
@@ -75,6 +104,9 @@ func abilities(v any) (names []string) {
 	}
 	if _, ok := v.(sdk.Prober); ok {
 		names = append(names, handshake.Probe)
+	}
+	if _, ok := v.(sdk.Reporter); ok {
+		names = append(names, handshake.Report)
 	}
 	if _, ok := v.(sdk.KeyExporter); ok {
 		names = append(names, handshake.Export)

@@ -48,6 +48,7 @@ func description(res *pluginpb.DescribeResponse) sdk.Description {
 			Doc:     res.GetDoc(),
 			Schemes: res.GetSchemes(),
 			Limits:  limits(res.GetLimits()),
+			Env:     res.GetEnvironment(),
 		},
 		Kind:          kinds[res.GetKind()],
 		Protocol:      handshake.Protocol,

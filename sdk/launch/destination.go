@@ -101,3 +101,20 @@ func (p probing) Probe(ctx context.Context) error {
 	_, err := p.d.svc.Probe(ctx, &pluginpb.ProbeRequest{Instance: p.d.id})
 	return p.d.p.fail(ctx, err)
 }
+
+type reporting struct{ d *destination }
+
+func (r reporting) Report(ctx context.Context) ([]sdk.Finding, error) {
+	res, err := r.d.svc.Report(ctx, &pluginpb.ReportRequest{Instance: r.d.id})
+	if err != nil {
+		return nil, r.d.p.fail(ctx, err)
+	}
+	shown := r.d.p.runner.log.safe
+	var findings []sdk.Finding
+	for _, f := range res.GetFindings() {
+		findings = append(findings, sdk.Finding{
+			Name: shown(f.GetName()), Detail: shown(f.GetDetail()), Hint: shown(f.GetHint()), Problem: f.GetProblem(),
+		})
+	}
+	return findings, nil
+}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/brock-backup/brock/sdk"
 )
@@ -132,6 +133,9 @@ func TestErrorKeepsAllKindsTextAndHint(t *testing.T) {
 	}
 	if err.Error() != errTwoKinds.Error() || sdk.Hint(err) != "buy a disk" {
 		t.Errorf("got %q, hint %q; want %q", err, sdk.Hint(err), errTwoKinds)
+	}
+	if got, want := sdk.RetryAfter(err), 1501*time.Millisecond; got != want {
+		t.Errorf("another try after %v; want %v", got, want)
 	}
 }
 

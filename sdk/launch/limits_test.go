@@ -53,8 +53,8 @@ func TestLimitsAreToldAndKept(t *testing.T) {
 	if got, want := p.Description().Limits, (sdk.Limits{ConcurrentPuts: 2, ObjectSize: 1000, PartSize: 100}); got != want {
 		t.Errorf("limits %+v; want %+v", got, want)
 	}
-	if p.Description().ProtocolMinor != 1 {
-		t.Errorf("minor version %d; want 1", p.Description().ProtocolMinor)
+	if p.Description().ProtocolMinor != 2 {
+		t.Errorf("minor version %d; want 2", p.Description().ProtocolMinor)
 	}
 	begun, release := make(chan struct{}), make(chan struct{})
 	results := make(chan error)

@@ -138,7 +138,7 @@ type memory struct {
 }
 
 func serveMemory[D sdk.Destination](open func(context.Context, config) (D, error)) {
-	sdk.ServeDestination(sdk.Plugin{Name: "memory", Version: "1.2.3", Doc: "Forgets.", Schemes: []string{"mem"}}, open)
+	sdk.ServeDestination(sdk.Plugin{Name: "memory", Version: "1.2.3", Doc: "Forgets.", Schemes: []string{"mem"}, Env: []string{"MEMORY_TRACE"}}, open)
 }
 
 func openMemory(context.Context, config) (*memory, error) {

@@ -13,7 +13,8 @@ import (
 )
 
 // OpenDestination gives a destination plugin its settings. The result is also an
-// io.Closer, and an sdk.Replacer or sdk.Prober exactly if the plugin's is one.
+// io.Closer, and an sdk.Replacer, sdk.Prober or sdk.Reporter exactly if the
+// plugin's is one.
 //
 // What is an sdk.Secret among the settings, or is one by the plugin's own
 // description, appears from now on in no log and in no error of this Process.
@@ -23,7 +24,7 @@ func (p *Process) OpenDestination(ctx context.Context, settings map[string]any) 
 		return nil, err
 	}
 	d := &destination{instance: i, svc: pluginpb.NewDestinationServiceClient(p.conn)}
-	return ableDestination(d, caps, replacing{d}, probing{d}), nil
+	return ableDestination(d, caps, replacing{d}, probing{d}, reporting{d}), nil
 }
 
 // OpenKeyProvider gives a key provider plugin its settings. The result is also

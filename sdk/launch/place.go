@@ -25,7 +25,7 @@ func (s *Supervisor) OpenDestination(ctx context.Context, settings map[string]an
 	if _, err := d.first(ctx); err != nil {
 		return nil, err
 	}
-	return ableDestination(lastingDestination{d}, d.abilities, lastingReplacer{d}, lastingProber{d}), nil
+	return ableDestination(lastingDestination{d}, d.abilities, lastingReplacer{d}, lastingProber{d}, lastingReporter{d}), nil
 }
 
 // OpenKeyProvider opens a key provider as Process.OpenKeyProvider does. The
@@ -233,6 +233,16 @@ func (l lastingProber) Probe(ctx context.Context) error {
 	return d.(sdk.Prober).Probe(ctx)
 }
 
+type lastingReporter struct{ *place[sdk.Destination] }
+
+func (l lastingReporter) Report(ctx context.Context) ([]sdk.Finding, error) {
+	d, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.(sdk.Reporter).Report(ctx)
+}
+
 type lastingKeyProvider struct{ *place[sdk.KeyProvider] }
 
 func (l lastingKeyProvider) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error) {
@@ -269,6 +279,14 @@ func (l lastingRotator) KeyStatus(ctx context.Context) (sdk.KeyStatus, error) {
 		return sdk.KeyStatus{}, err
 	}
 	return k.(sdk.KeyRotator).KeyStatus(ctx) // use has made sure
+}
+
+func (l lastingRotator) RotateKey(ctx context.Context) (sdk.KeyStatus, error) {
+	k, err := l.use(ctx)
+	if err != nil {
+		return sdk.KeyStatus{}, err
+	}
+	return k.(sdk.KeyRotator).RotateKey(ctx)
 }
 
 func (l lastingRotator) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, error) {

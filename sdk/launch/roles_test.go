@@ -204,7 +204,7 @@ func (h *hostile) Version(ctx context.Context, what string) (string, error) {
 		err := cmd.Start()
 		return fmt.Sprint(cmd.Process.Pid), err
 	case "two":
-		return "", sdk.WithHint(errTwoKinds, "buy a disk")
+		return "", sdk.WithRetryAfter(sdk.WithHint(errTwoKinds, "buy a disk"), 1500*time.Millisecond+time.Microsecond)
 	case "stall":
 		<-ctx.Done()
 		return "", ctx.Err()
@@ -298,13 +298,27 @@ func (h *hostile) List(ctx context.Context, prefix string) iter.Seq2[sdk.Object,
 
 // An able destination can do all that one can. What it can, it says only of an
 // instance, as clumsy does, which can less.
-type able struct{ *memory }
+type able struct {
+	*memory
+	config config
+}
 
 func (able) Probe(context.Context) error { return nil }
 
+// Report tells what nobody may see, in bytes that are no text.
+func (a able) Report(context.Context) ([]sdk.Finding, error) {
+	if a.config.URI == "mem://nothing" {
+		return nil, fmt.Errorf("no answer: %w", sdk.ErrUnavailable)
+	}
+	return []sdk.Finding{
+		{Name: "credentials", Detail: "token " + a.config.Token.RevealString(), Hint: "hide " + a.config.Token.RevealString()},
+		{Name: "region", Detail: "b\xffd", Problem: true},
+	}, nil
+}
+
 func openAble(ctx context.Context, c config) (sdk.Destination, error) {
 	m, err := openMemory(ctx, c)
-	return able{m}, err
+	return able{m, c}, err
 }
 
 func openClumsy(ctx context.Context, c config) (sdk.Destination, error) {

@@ -421,7 +421,7 @@ func TestLostCapabilityIsRefused(t *testing.T) {
 	w.kill()
 	for range 2 {
 		_, err := listAll(d, "")
-		if !errors.Is(err, sdk.ErrUnsupported) || !strings.Contains(err.Error(), "has lost the capability probe") {
+		if !errors.Is(err, sdk.ErrUnsupported) || !strings.Contains(err.Error(), "has lost the capability probe, report") {
 			t.Errorf("List: %v", err)
 		}
 	}
@@ -432,8 +432,17 @@ func TestLostCapabilityIsRefused(t *testing.T) {
 }
 
 func TestAbilitiesAreExactlyThoseNamed(t *testing.T) {
-	for _, names := range [][]string{nil, {"replace"}, {"probe"}, {"replace", "probe"}} {
-		if got := abilities(ableDestination(lastingDestination{}, names, lastingReplacer{}, lastingProber{})); !slices.Equal(got, names) {
+	for _, names := range [][]string{
+		nil,
+		{"replace"},
+		{"probe"},
+		{"replace", "probe"},
+		{"report"},
+		{"replace", "report"},
+		{"probe", "report"},
+		{"replace", "probe", "report"},
+	} {
+		if got := abilities(ableDestination(lastingDestination{}, names, lastingReplacer{}, lastingProber{}, lastingReporter{})); !slices.Equal(got, names) {
 			t.Errorf("%q instead of %q", got, names)
 		}
 	}
@@ -447,7 +456,7 @@ func TestAbilitiesAreExactlyThoseNamed(t *testing.T) {
 // What a Supervisor opens can do exactly what the plugin can.
 func TestSupervisedAbilities(t *testing.T) {
 	t.Parallel()
-	for role, want := range map[string][]string{"plain": nil, "memory": {"replace"}, "able": {"replace", "probe"}} {
+	for role, want := range map[string][]string{"plain": nil, "memory": {"replace"}, "able": {"replace", "probe", "report"}} {
 		d := supervise(t, role).open(t, nil)
 		if got := abilities(d); !slices.Equal(got, want) {
 			t.Errorf("%s: %q; want %q", role, got, want)

@@ -65,10 +65,7 @@ func near(d sdk.Destination) *destination {
 	switch d := d.(type) {
 	case *destination:
 		return d
-	case struct {
-		closingDestination
-		sdk.Replacer
-	}:
+	case replacer:
 		return near(d.closingDestination)
 	}
 	panic(fmt.Sprintf("%T", d))

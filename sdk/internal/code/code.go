@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -50,6 +51,9 @@ var table = []struct {
 	{context.DeadlineExceeded, codes.DeadlineExceeded, pluginpb.Reason_REASON_UNSPECIFIED},
 }
 
+// longestWait keeps a wait that nobody would live to see from overflowing.
+const longestWait = 365 * 24 * time.Hour
+
 // maxText keeps a status well below the size of headers that gRPC accepts.
 const maxText = 64 << 10
 
@@ -68,6 +72,8 @@ func Status(err error, name string) error {
 		Retryable: errors.Is(err, ErrUnavailable),
 		Hint:      clean(Hint(err)),
 		Name:      clean(name),
+
+		RetryAfterMs: (min(RetryAfter(err), longestWait) + time.Millisecond - 1).Milliseconds(), // not sooner
 	}
 	for _, row := range table {
 		if errors.Is(err, row.kind) {
@@ -101,8 +107,9 @@ func clean(s string) string {
 
 // A Remote is an error from the other side of the wire.
 type Remote struct {
-	Text     string // as the plugin said it
-	Tip      string // what the user can do about it
+	Text     string        // as the plugin said it
+	Tip      string        // what the user can do about it
+	Wait     time.Duration // before another try
 	Code     codes.Code
 	Reported bool // by the plugin; else by gRPC, because something else went wrong
 
@@ -114,6 +121,9 @@ func (e *Remote) Unwrap() []error { return e.kinds }
 
 // Hint is what the function Hint looks for.
 func (e *Remote) Hint() string { return e.Tip }
+
+// RetryAfter is what the function RetryAfter looks for.
+func (e *Remote) RetryAfter() time.Duration { return e.Wait }
 
 // Error undoes Status: the result has the same text, and errors.Is finds the
 // same kind in it. What is no status stays as it is.
@@ -136,6 +146,7 @@ func Error(err error) error {
 
 func (e *Remote) report(d *pluginpb.ErrorDetail) {
 	e.Reported, e.Tip = true, d.GetHint()
+	e.Wait = time.Duration(min(max(0, d.GetRetryAfterMs()), longestWait.Milliseconds())) * time.Millisecond
 	for _, row := range table {
 		if row.reason == d.GetReason() && row.reason != pluginpb.Reason_REASON_UNSPECIFIED {
 			e.kinds = append(e.kinds, row.kind)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -109,8 +110,30 @@ func TestErrorsOfTheSystemHaveAKind(t *testing.T) {
 	}
 }
 
+// What a storage says of the time until another try arrives, and never sooner
+// than it was said.
+func TestRetryAfterCrosses(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, time.Nanosecond: time.Millisecond, 1500 * time.Millisecond: 1500 * time.Millisecond,
+		1<<63 - 1: longestWait,
+	} {
+		in := fmt.Errorf("bucket b: %w", WithRetryAfter(fmt.Errorf("slow down: %w", ErrUnavailable), wait))
+		out := cross(in, "")
+		if got := RetryAfter(out); got != want {
+			t.Errorf("%v arrives as %v, want %v", wait, got, want)
+		}
+		if out.Error() != in.Error() || !errors.Is(out, ErrUnavailable) {
+			t.Errorf("%v arrives as %v", in, out)
+		}
+	}
+	s, _ := status.New(codes.Unavailable, "x").WithDetails(&pluginpb.ErrorDetail{RetryAfterMs: -5})
+	if got := RetryAfter(Error(s.Err())); got != 0 {
+		t.Errorf("a wait of -5 ms arrives as %v", got)
+	}
+}
+
 func TestNoError(t *testing.T) {
-	if Status(nil, "") != nil || Error(nil) != nil || WithHint(nil, "x") != nil || Hint(io.EOF) != "" {
+	if Status(nil, "") != nil || Error(nil) != nil || WithHint(nil, "x") != nil || WithRetryAfter(nil, 1) != nil || Hint(io.EOF) != "" {
 		t.Error("an error from nothing")
 	}
 }

@@ -8,6 +8,7 @@ const (
 	Probe   = "probe"
 	Export  = "export"
 	Rotate  = "rotate"
+	Report  = "report"
 )
 
 var capabilities = map[string]pluginpb.Capability{
@@ -15,6 +16,7 @@ var capabilities = map[string]pluginpb.Capability{
 	Probe:   pluginpb.Capability_CAPABILITY_PROBE,
 	Export:  pluginpb.Capability_CAPABILITY_EXPORT,
 	Rotate:  pluginpb.Capability_CAPABILITY_ROTATE,
+	Report:  pluginpb.Capability_CAPABILITY_REPORT,
 }
 
 // EncodeCapabilities is for the wire.

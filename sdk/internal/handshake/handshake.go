@@ -10,7 +10,7 @@ const Protocol = 1
 // Minor is the newest minor version of the protocol: what it can do more than
 // when it was first published. Both sides of every minor version can serve each
 // other.
-const Minor = 1
+const Minor = 2
 
 // Config lets a plugin notice that it was started by hand instead of by a host.
 // It is a courtesy to users, no defence.

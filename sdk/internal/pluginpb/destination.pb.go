@@ -1130,6 +1130,171 @@ func (*ProbeResponse) Descriptor() ([]byte, []int) {
 	return file_brock_plugin_v1_destination_proto_rawDescGZIP(), []int{17}
 }
 
+// ReportRequest asks what an instance found out.
+type ReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instance to ask.
+	Instance      string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportRequest) Reset() {
+	*x = ReportRequest{}
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportRequest) ProtoMessage() {}
+
+func (x *ReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
+func (*ReportRequest) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_destination_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReportRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// ReportResponse is what it found out.
+type ReportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they are shown.
+	Findings      []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportResponse) Reset() {
+	*x = ReportResponse{}
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportResponse) ProtoMessage() {}
+
+func (x *ReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
+func (*ReportResponse) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_destination_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReportResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// Finding is one thing that an instance found out about its place.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about, as in "credentials": lower case, unique in a response.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What was found. Never a secret: of credentials their source.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What the user can do about it, in a sentence.
+	Hint string `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
+	// Whether something is wrong, or weaker than it should be.
+	Problem       bool `protobuf:"varint,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_destination_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_destination_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Finding) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Finding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Finding) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+func (x *Finding) GetProblem() bool {
+	if x != nil {
+		return x.Problem
+	}
+	return false
+}
+
 var File_brock_plugin_v1_destination_proto protoreflect.FileDescriptor
 
 const file_brock_plugin_v1_destination_proto_rawDesc = "" +
@@ -1192,18 +1357,28 @@ const file_brock_plugin_v1_destination_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"*\n" +
 	"\fProbeRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\"\x0f\n" +
-	"\rProbeResponse*[\n" +
+	"\rProbeResponse\"+\n" +
+	"\rReportRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\"F\n" +
+	"\x0eReportResponse\x124\n" +
+	"\bfindings\x18\x01 \x03(\v2\x18.brock.plugin.v1.FindingR\bfindings\"c\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x12\n" +
+	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\bR\aproblem*[\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CONDITION_CREATE_ONLY\x10\x01\x12\x18\n" +
-	"\x14CONDITION_IF_VERSION\x10\x022\xc4\x03\n" +
+	"\x14CONDITION_IF_VERSION\x10\x022\x8f\x04\n" +
 	"\x12DestinationService\x12B\n" +
 	"\x03Put\x12\x1b.brock.plugin.v1.PutRequest\x1a\x1c.brock.plugin.v1.PutResponse(\x01\x12B\n" +
 	"\x03Get\x12\x1b.brock.plugin.v1.GetRequest\x1a\x1c.brock.plugin.v1.GetResponse0\x01\x12E\n" +
 	"\x04List\x12\x1c.brock.plugin.v1.ListRequest\x1a\x1d.brock.plugin.v1.ListResponse0\x01\x12I\n" +
 	"\x06Delete\x12\x1e.brock.plugin.v1.DeleteRequest\x1a\x1f.brock.plugin.v1.DeleteResponse\x12L\n" +
 	"\aVersion\x12\x1f.brock.plugin.v1.VersionRequest\x1a .brock.plugin.v1.VersionResponse\x12F\n" +
-	"\x05Probe\x12\x1d.brock.plugin.v1.ProbeRequest\x1a\x1e.brock.plugin.v1.ProbeResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3"
+	"\x05Probe\x12\x1d.brock.plugin.v1.ProbeRequest\x1a\x1e.brock.plugin.v1.ProbeResponse\x12I\n" +
+	"\x06Report\x12\x1e.brock.plugin.v1.ReportRequest\x1a\x1f.brock.plugin.v1.ReportResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3"
 
 var (
 	file_brock_plugin_v1_destination_proto_rawDescOnce sync.Once
@@ -1218,7 +1393,7 @@ func file_brock_plugin_v1_destination_proto_rawDescGZIP() []byte {
 }
 
 var file_brock_plugin_v1_destination_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_brock_plugin_v1_destination_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_brock_plugin_v1_destination_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_brock_plugin_v1_destination_proto_goTypes = []any{
 	(Condition)(0),          // 0: brock.plugin.v1.Condition
 	(*Frame)(nil),           // 1: brock.plugin.v1.Frame
@@ -1239,6 +1414,9 @@ var file_brock_plugin_v1_destination_proto_goTypes = []any{
 	(*VersionResponse)(nil), // 16: brock.plugin.v1.VersionResponse
 	(*ProbeRequest)(nil),    // 17: brock.plugin.v1.ProbeRequest
 	(*ProbeResponse)(nil),   // 18: brock.plugin.v1.ProbeResponse
+	(*ReportRequest)(nil),   // 19: brock.plugin.v1.ReportRequest
+	(*ReportResponse)(nil),  // 20: brock.plugin.v1.ReportResponse
+	(*Finding)(nil),         // 21: brock.plugin.v1.Finding
 }
 var file_brock_plugin_v1_destination_proto_depIdxs = []int32{
 	3,  // 0: brock.plugin.v1.PutRequest.open:type_name -> brock.plugin.v1.PutOpen
@@ -1249,23 +1427,26 @@ var file_brock_plugin_v1_destination_proto_depIdxs = []int32{
 	9,  // 5: brock.plugin.v1.GetResponse.end:type_name -> brock.plugin.v1.GetEnd
 	1,  // 6: brock.plugin.v1.GetResponse.frame:type_name -> brock.plugin.v1.Frame
 	12, // 7: brock.plugin.v1.ListResponse.objects:type_name -> brock.plugin.v1.Object
-	2,  // 8: brock.plugin.v1.DestinationService.Put:input_type -> brock.plugin.v1.PutRequest
-	6,  // 9: brock.plugin.v1.DestinationService.Get:input_type -> brock.plugin.v1.GetRequest
-	10, // 10: brock.plugin.v1.DestinationService.List:input_type -> brock.plugin.v1.ListRequest
-	13, // 11: brock.plugin.v1.DestinationService.Delete:input_type -> brock.plugin.v1.DeleteRequest
-	15, // 12: brock.plugin.v1.DestinationService.Version:input_type -> brock.plugin.v1.VersionRequest
-	17, // 13: brock.plugin.v1.DestinationService.Probe:input_type -> brock.plugin.v1.ProbeRequest
-	5,  // 14: brock.plugin.v1.DestinationService.Put:output_type -> brock.plugin.v1.PutResponse
-	7,  // 15: brock.plugin.v1.DestinationService.Get:output_type -> brock.plugin.v1.GetResponse
-	11, // 16: brock.plugin.v1.DestinationService.List:output_type -> brock.plugin.v1.ListResponse
-	14, // 17: brock.plugin.v1.DestinationService.Delete:output_type -> brock.plugin.v1.DeleteResponse
-	16, // 18: brock.plugin.v1.DestinationService.Version:output_type -> brock.plugin.v1.VersionResponse
-	18, // 19: brock.plugin.v1.DestinationService.Probe:output_type -> brock.plugin.v1.ProbeResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	21, // 8: brock.plugin.v1.ReportResponse.findings:type_name -> brock.plugin.v1.Finding
+	2,  // 9: brock.plugin.v1.DestinationService.Put:input_type -> brock.plugin.v1.PutRequest
+	6,  // 10: brock.plugin.v1.DestinationService.Get:input_type -> brock.plugin.v1.GetRequest
+	10, // 11: brock.plugin.v1.DestinationService.List:input_type -> brock.plugin.v1.ListRequest
+	13, // 12: brock.plugin.v1.DestinationService.Delete:input_type -> brock.plugin.v1.DeleteRequest
+	15, // 13: brock.plugin.v1.DestinationService.Version:input_type -> brock.plugin.v1.VersionRequest
+	17, // 14: brock.plugin.v1.DestinationService.Probe:input_type -> brock.plugin.v1.ProbeRequest
+	19, // 15: brock.plugin.v1.DestinationService.Report:input_type -> brock.plugin.v1.ReportRequest
+	5,  // 16: brock.plugin.v1.DestinationService.Put:output_type -> brock.plugin.v1.PutResponse
+	7,  // 17: brock.plugin.v1.DestinationService.Get:output_type -> brock.plugin.v1.GetResponse
+	11, // 18: brock.plugin.v1.DestinationService.List:output_type -> brock.plugin.v1.ListResponse
+	14, // 19: brock.plugin.v1.DestinationService.Delete:output_type -> brock.plugin.v1.DeleteResponse
+	16, // 20: brock.plugin.v1.DestinationService.Version:output_type -> brock.plugin.v1.VersionResponse
+	18, // 21: brock.plugin.v1.DestinationService.Probe:output_type -> brock.plugin.v1.ProbeResponse
+	20, // 22: brock.plugin.v1.DestinationService.Report:output_type -> brock.plugin.v1.ReportResponse
+	16, // [16:23] is the sub-list for method output_type
+	9,  // [9:16] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_brock_plugin_v1_destination_proto_init() }
@@ -1290,7 +1471,7 @@ func file_brock_plugin_v1_destination_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_brock_plugin_v1_destination_proto_rawDesc), len(file_brock_plugin_v1_destination_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	DestinationService_Delete_FullMethodName  = "/brock.plugin.v1.DestinationService/Delete"
 	DestinationService_Version_FullMethodName = "/brock.plugin.v1.DestinationService/Version"
 	DestinationService_Probe_FullMethodName   = "/brock.plugin.v1.DestinationService/Probe"
+	DestinationService_Report_FullMethodName  = "/brock.plugin.v1.DestinationService/Report"
 )
 
 // DestinationServiceClient is the client API for DestinationService service.
@@ -53,6 +54,9 @@ type DestinationServiceClient interface {
 	// Probe finds out whether the place can be read and written, and leaves
 	// nothing behind. Needs CAPABILITY_PROBE.
 	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error)
+	// Report tells what the instance found out about its place, and changes
+	// nothing there. Needs CAPABILITY_REPORT.
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 }
 
 type destinationServiceClient struct {
@@ -144,6 +148,16 @@ func (c *destinationServiceClient) Probe(ctx context.Context, in *ProbeRequest, 
 	return out, nil
 }
 
+func (c *destinationServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportResponse)
+	err := c.cc.Invoke(ctx, DestinationService_Report_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DestinationServiceServer is the server API for DestinationService service.
 // All implementations must embed UnimplementedDestinationServiceServer
 // for forward compatibility.
@@ -170,6 +184,9 @@ type DestinationServiceServer interface {
 	// Probe finds out whether the place can be read and written, and leaves
 	// nothing behind. Needs CAPABILITY_PROBE.
 	Probe(context.Context, *ProbeRequest) (*ProbeResponse, error)
+	// Report tells what the instance found out about its place, and changes
+	// nothing there. Needs CAPABILITY_REPORT.
+	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	mustEmbedUnimplementedDestinationServiceServer()
 }
 
@@ -197,6 +214,9 @@ func (UnimplementedDestinationServiceServer) Version(context.Context, *VersionRe
 }
 func (UnimplementedDestinationServiceServer) Probe(context.Context, *ProbeRequest) (*ProbeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
+}
+func (UnimplementedDestinationServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
 }
 func (UnimplementedDestinationServiceServer) mustEmbedUnimplementedDestinationServiceServer() {}
 func (UnimplementedDestinationServiceServer) testEmbeddedByValue()                            {}
@@ -302,6 +322,24 @@ func _DestinationService_Probe_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DestinationService_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DestinationServiceServer).Report(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DestinationService_Report_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DestinationServiceServer).Report(ctx, req.(*ReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DestinationService_ServiceDesc is the grpc.ServiceDesc for DestinationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -320,6 +358,10 @@ var DestinationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Probe",
 			Handler:    _DestinationService_Probe_Handler,
+		},
+		{
+			MethodName: "Report",
+			Handler:    _DestinationService_Report_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -117,7 +117,10 @@ type ErrorDetail struct {
 	// What the user can do about it, in a sentence.
 	Hint string `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
 	// The object concerned, if there is one.
-	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// How long the storage asks to be left alone before another try, in
+	// milliseconds; 0 if it said nothing.
+	RetryAfterMs  int64 `protobuf:"varint,5,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -180,16 +183,24 @@ func (x *ErrorDetail) GetName() string {
 	return ""
 }
 
+func (x *ErrorDetail) GetRetryAfterMs() int64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 var File_brock_plugin_v1_error_proto protoreflect.FileDescriptor
 
 const file_brock_plugin_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbrock/plugin/v1/error.proto\x12\x0fbrock.plugin.v1\"\x84\x01\n" +
+	"\x1bbrock/plugin/v1/error.proto\x12\x0fbrock.plugin.v1\"\xaa\x01\n" +
 	"\vErrorDetail\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.brock.plugin.v1.ReasonR\x06reason\x12\x1c\n" +
 	"\tretryable\x18\x02 \x01(\bR\tretryable\x12\x12\n" +
 	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name*\xf7\x01\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12$\n" +
+	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\xf7\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10REASON_NOT_EXIST\x10\x01\x12\x10\n" +

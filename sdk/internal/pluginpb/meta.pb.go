@@ -93,8 +93,11 @@ const (
 	Capability_CAPABILITY_PROBE Capability = 2
 	// A key provider serves ExportKey.
 	Capability_CAPABILITY_EXPORT Capability = 3
-	// A key provider serves KeyStatus, GenerateDataKey and Rewrap.
+	// A key provider serves KeyStatus, RotateKey, GenerateDataKey
+	// and Rewrap.
 	Capability_CAPABILITY_ROTATE Capability = 4
+	// A destination serves Report.
+	Capability_CAPABILITY_REPORT Capability = 5
 )
 
 // Enum value maps for Capability.
@@ -105,6 +108,7 @@ var (
 		2: "CAPABILITY_PROBE",
 		3: "CAPABILITY_EXPORT",
 		4: "CAPABILITY_ROTATE",
+		5: "CAPABILITY_REPORT",
 	}
 	Capability_value = map[string]int32{
 		"CAPABILITY_UNSPECIFIED": 0,
@@ -112,6 +116,7 @@ var (
 		"CAPABILITY_PROBE":       2,
 		"CAPABILITY_EXPORT":      3,
 		"CAPABILITY_ROTATE":      4,
+		"CAPABILITY_REPORT":      5,
 	}
 )
 
@@ -200,12 +205,17 @@ type DescribeResponse struct {
 	Limits *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The newest minor version of this protocol that it knows: 0 is what this
 	// package was when it was first published, 1 has put_id, size_hint, limits
-	// and bulk_socket.
+	// and bulk_socket, 2 has environment, Report, retry_after_ms and the calls of
+	// CAPABILITY_ROTATE.
 	ProtocolMinor uint32 `protobuf:"varint,9,opt,name=protocol_minor,json=protocolMinor,proto3" json:"protocol_minor,omitempty"`
 	// Whether it serves DestinationService and KeyProviderService without TLS on
 	// the connected socket, too, whose number the host gave it in the environment
 	// variable BROCK_PLUGIN_BULK.
-	BulkSocket    bool `protobuf:"varint,10,opt,name=bulk_socket,json=bulkSocket,proto3" json:"bulk_socket,omitempty"`
+	BulkSocket bool `protobuf:"varint,10,opt,name=bulk_socket,json=bulkSocket,proto3" json:"bulk_socket,omitempty"`
+	// The environment variables that it reads besides those of its settings. A
+	// host shows it no variable that it has not named here or in a setting, but
+	// for a few that every plugin sees.
+	Environment   []string `protobuf:"bytes,11,rep,name=environment,proto3" json:"environment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,6 +318,13 @@ func (x *DescribeResponse) GetBulkSocket() bool {
 		return x.BulkSocket
 	}
 	return false
+}
+
+func (x *DescribeResponse) GetEnvironment() []string {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
 }
 
 // Limits are what a destination takes at once. A host keeps to them.
@@ -675,7 +692,7 @@ var File_brock_plugin_v1_meta_proto protoreflect.FileDescriptor
 const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\n" +
 	"\x1abrock/plugin/v1/meta.proto\x12\x0fbrock.plugin.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x87\x03\n" +
+	"\x0fDescribeRequest\"\xa9\x03\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -688,7 +705,8 @@ const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\x0eprotocol_minor\x18\t \x01(\rR\rprotocolMinor\x12\x1f\n" +
 	"\vbulk_socket\x18\n" +
 	" \x01(\bR\n" +
-	"bulkSocket\"o\n" +
+	"bulkSocket\x12 \n" +
+	"\venvironment\x18\v \x03(\tR\venvironment\"o\n" +
 	"\x06Limits\x12'\n" +
 	"\x0fconcurrent_puts\x18\x01 \x01(\rR\x0econcurrentPuts\x12\x1f\n" +
 	"\vobject_size\x18\x02 \x01(\x03R\n" +
@@ -714,14 +732,15 @@ const file_brock_plugin_v1_meta_proto_rawDesc = "" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KIND_DESTINATION\x10\x01\x12\x15\n" +
-	"\x11KIND_KEY_PROVIDER\x10\x02*\x84\x01\n" +
+	"\x11KIND_KEY_PROVIDER\x10\x02*\x9b\x01\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CAPABILITY_REPLACE\x10\x01\x12\x14\n" +
 	"\x10CAPABILITY_PROBE\x10\x02\x12\x15\n" +
 	"\x11CAPABILITY_EXPORT\x10\x03\x12\x15\n" +
-	"\x11CAPABILITY_ROTATE\x10\x042\xeb\x01\n" +
+	"\x11CAPABILITY_ROTATE\x10\x04\x12\x15\n" +
+	"\x11CAPABILITY_REPORT\x10\x052\xeb\x01\n" +
 	"\vMetaService\x12O\n" +
 	"\bDescribe\x12 .brock.plugin.v1.DescribeRequest\x1a!.brock.plugin.v1.DescribeResponse\x12C\n" +
 	"\x04Open\x12\x1c.brock.plugin.v1.OpenRequest\x1a\x1d.brock.plugin.v1.OpenResponse\x12F\n" +

@@ -14,7 +14,8 @@ A destination has the methods
     delete(name)         removes an object, or does nothing if there is none
 
 and, where its storage can, replace(name, data, version) and version(name),
-probe(), and close(). A key provider has
+probe(), report(), and close(). A report is a list of findings for brock plugin
+doctor, dicts of name, detail, hint and problem. A key provider has
 
     wrap(data_key)             returns (key_id, ciphertext)
     unwrap(key_id, ciphertext) returns the data key

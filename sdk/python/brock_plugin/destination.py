@@ -16,12 +16,13 @@ LONGEST_NAME = 1024
 COMMITS = 1024  # Puts that are remembered
 
 
-def serve_destination(name, version, doc, schemes, settings, make):
+def serve_destination(name, version, doc, schemes, settings, make, environment=()):
     """Serves a destination plugin until the host is done with it. Make is the
     plugin's class, or a function that returns an instance of one, and is called
     with the settings of every place that the host wants to use: settings.uri is
-    the place itself."""
-    meta = Meta("destination", name, version, doc, make, settings, schemes)
+    the place itself. Environment names the variables that the plugin reads
+    besides those of its settings."""
+    meta = Meta("destination", name, version, doc, make, settings, schemes, environment)
     d = _Destination(meta)
     meta.serve(
         service(
@@ -34,6 +35,7 @@ def serve_destination(name, version, doc, schemes, settings, make):
             Delete=unary(d.delete, pb.DeleteRequest),
             Version=unary(d.version, pb.VersionRequest),
             Probe=unary(d.probe, pb.ProbeRequest),
+            Report=unary(d.report, pb.ReportRequest),
         )
     )
 
@@ -118,6 +120,10 @@ class _Destination:
     def probe(self, request):
         self._meta.instance(request.instance, "probe").probe()
         return pb.ProbeResponse()
+
+    def report(self, request):
+        found = self._meta.instance(request.instance, "report").report()
+        return pb.ReportResponse(findings=[pb.Finding(**f) for f in found])
 
 
 class Data:

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rock/plugin/v1/error.proto\x12\x0f\x62rock.plugin.v1\"e\n\x0b\x45rrorDetail\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.brock.plugin.v1.Reason\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t*\xf7\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_NOT_EXIST\x10\x01\x12\x10\n\x0cREASON_EXIST\x10\x02\x12\x15\n\x11REASON_PERMISSION\x10\x03\x12\x12\n\x0eREASON_INVALID\x10\x04\x12\x13\n\x0fREASON_CONFLICT\x10\x05\x12\x16\n\x12REASON_UNAVAILABLE\x10\x06\x12\x13\n\x0fREASON_NO_SPACE\x10\x07\x12\x14\n\x10REASON_WRONG_KEY\x10\x08\x12\x12\n\x0eREASON_CORRUPT\x10\t\x12\x16\n\x12REASON_UNSUPPORTED\x10\nB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rock/plugin/v1/error.proto\x12\x0f\x62rock.plugin.v1\"}\n\x0b\x45rrorDetail\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.brock.plugin.v1.Reason\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\x03*\xf7\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_NOT_EXIST\x10\x01\x12\x10\n\x0cREASON_EXIST\x10\x02\x12\x15\n\x11REASON_PERMISSION\x10\x03\x12\x12\n\x0eREASON_INVALID\x10\x04\x12\x13\n\x0fREASON_CONFLICT\x10\x05\x12\x16\n\x12REASON_UNAVAILABLE\x10\x06\x12\x13\n\x0fREASON_NO_SPACE\x10\x07\x12\x14\n\x10REASON_WRONG_KEY\x10\x08\x12\x12\n\x0eREASON_CORRUPT\x10\t\x12\x16\n\x12REASON_UNSUPPORTED\x10\nB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'brock.plugin.v1.error_pb2', globals())
@@ -21,8 +21,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpb'
-  _REASON._serialized_start=152
-  _REASON._serialized_end=399
+  _REASON._serialized_start=176
+  _REASON._serialized_end=423
   _ERRORDETAIL._serialized_start=48
-  _ERRORDETAIL._serialized_end=149
+  _ERRORDETAIL._serialized_end=173
 # @@protoc_insertion_point(module_scope)

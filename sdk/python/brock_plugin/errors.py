@@ -7,12 +7,14 @@ host shows the text of any other exception as it is.
 
 import errno
 import logging
+import math
 
 import grpc
 
 from . import error_pb2 as pb
 
 LONGEST = 8 << 10  # of a text: it travels in a header
+LONGEST_WAIT = 24 * 60 * 60  # seconds before another try
 
 
 class Error(Exception):
@@ -20,9 +22,10 @@ class Error(Exception):
 
     code, reason = grpc.StatusCode.UNKNOWN, pb.REASON_UNSPECIFIED
 
-    def __init__(self, text, hint="", retryable=False):
+    def __init__(self, text, hint="", retryable=False, retry_after=0):
         super().__init__(text)
         self.hint, self.retryable = hint, retryable
+        self.retry_after = retry_after  # seconds that the storage asks to be left alone
 
 
 class NotExist(Error):
@@ -127,6 +130,7 @@ def answer(context, e, name):
         retryable=e.retryable or isinstance(e, Unavailable),
         hint=_clean(e.hint),
         name=_clean(name),
+        retry_after_ms=math.ceil(1000 * min(max(0, e.retry_after), LONGEST_WAIT)),
     )
     context.set_trailing_metadata((("grpc-status-details-bin", _status(e.code.value[0], text, detail)),))
     context.abort(e.code, text)

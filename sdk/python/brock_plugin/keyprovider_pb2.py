@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!brock/plugin/v1/keyprovider.proto\x12\x0f\x62rock.plugin.v1\"1\n\x0bWrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_key\x18\x02 \x01(\x0c\"2\n\x0cWrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"E\n\rUnwrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\"\n\x0eUnwrapResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\"$\n\x10\x45xportKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\" \n\x11\x45xportKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x32\xf8\x01\n\x12KeyProviderService\x12\x43\n\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!brock/plugin/v1/keyprovider.proto\x12\x0f\x62rock.plugin.v1\"1\n\x0bWrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_key\x18\x02 \x01(\x0c\"G\n\x0cWrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t\"Z\n\rUnwrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"\"\n\x0eUnwrapResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\"$\n\x10\x45xportKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\" \n\x11\x45xportKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"$\n\x10KeyStatusRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"H\n\x11KeyStatusResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"*\n\x16GenerateDataKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"d\n\x17GenerateDataKeyResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"Z\n\rRewrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"I\n\x0eRewrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t2\xfd\x03\n\x12KeyProviderService\x12\x43\n\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponse\x12R\n\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12\x64\n\x0fGenerateDataKey\x12\'.brock.plugin.v1.GenerateDataKeyRequest\x1a(.brock.plugin.v1.GenerateDataKeyResponse\x12I\n\x06Rewrap\x12\x1e.brock.plugin.v1.RewrapRequest\x1a\x1f.brock.plugin.v1.RewrapResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'brock.plugin.v1.keyprovider_pb2', globals())
@@ -24,15 +24,27 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _WRAPREQUEST._serialized_start=54
   _WRAPREQUEST._serialized_end=103
   _WRAPRESPONSE._serialized_start=105
-  _WRAPRESPONSE._serialized_end=155
-  _UNWRAPREQUEST._serialized_start=157
-  _UNWRAPREQUEST._serialized_end=226
-  _UNWRAPRESPONSE._serialized_start=228
-  _UNWRAPRESPONSE._serialized_end=262
-  _EXPORTKEYREQUEST._serialized_start=264
-  _EXPORTKEYREQUEST._serialized_end=300
-  _EXPORTKEYRESPONSE._serialized_start=302
-  _EXPORTKEYRESPONSE._serialized_end=334
-  _KEYPROVIDERSERVICE._serialized_start=337
-  _KEYPROVIDERSERVICE._serialized_end=585
+  _WRAPRESPONSE._serialized_end=176
+  _UNWRAPREQUEST._serialized_start=178
+  _UNWRAPREQUEST._serialized_end=268
+  _UNWRAPRESPONSE._serialized_start=270
+  _UNWRAPRESPONSE._serialized_end=304
+  _EXPORTKEYREQUEST._serialized_start=306
+  _EXPORTKEYREQUEST._serialized_end=342
+  _EXPORTKEYRESPONSE._serialized_start=344
+  _EXPORTKEYRESPONSE._serialized_end=376
+  _KEYSTATUSREQUEST._serialized_start=378
+  _KEYSTATUSREQUEST._serialized_end=414
+  _KEYSTATUSRESPONSE._serialized_start=416
+  _KEYSTATUSRESPONSE._serialized_end=488
+  _GENERATEDATAKEYREQUEST._serialized_start=490
+  _GENERATEDATAKEYREQUEST._serialized_end=532
+  _GENERATEDATAKEYRESPONSE._serialized_start=534
+  _GENERATEDATAKEYRESPONSE._serialized_end=634
+  _REWRAPREQUEST._serialized_start=636
+  _REWRAPREQUEST._serialized_end=726
+  _REWRAPRESPONSE._serialized_start=728
+  _REWRAPRESPONSE._serialized_end=801
+  _KEYPROVIDERSERVICE._serialized_start=804
+  _KEYPROVIDERSERVICE._serialized_end=1313
 # @@protoc_insertion_point(module_scope)

@@ -11,12 +11,15 @@ from . import meta_pb2 as pb
 from . import process, settings
 from .errors import Exist, Invalid, Unsupported, answer
 
+PROTOCOL_MINOR = 2
+
 KINDS = {"destination": pb.KIND_DESTINATION, "keyprovider": pb.KIND_KEY_PROVIDER}
 
 # The methods that make an ability, and its name on the wire and for people.
 ABILITIES = [
     ("replace", pb.CAPABILITY_REPLACE, "replace"),
     ("probe", pb.CAPABILITY_PROBE, "probe"),
+    ("report", pb.CAPABILITY_REPORT, "report"),
     ("export_key", pb.CAPABILITY_EXPORT, "export"),
 ]
 
@@ -25,9 +28,10 @@ class Meta:
     """Describes a plugin and keeps its instances. Make is called with the
     settings of each, and is the plugin's class or a function."""
 
-    def __init__(self, kind, name, version, doc, make, settings=(), schemes=()):
+    def __init__(self, kind, name, version, doc, make, settings=(), schemes=(), environment=()):
         self.kind, self.name, self.version, self.doc = kind, name, version, doc
         self.make, self.settings, self.schemes = make, list(settings), list(schemes)
+        self.environment = list(environment)
         self._lock = threading.Lock()
         self._instances = {}  # None while one is being opened
 
@@ -62,7 +66,8 @@ class Meta:
             schemes=self.schemes,
             settings=[pb.Setting(**dataclasses.asdict(s)) for s in self.settings],
             capabilities=[c for method, c, _ in ABILITIES if hasattr(self.make, method)],
-            protocol_minor=1,
+            protocol_minor=PROTOCOL_MINOR,
+            environment=self.environment,
         )
 
     def _open(self, request):
@@ -106,7 +111,8 @@ class Meta:
                 "schemes": self.schemes,
                 "kind": self.kind,
                 "protocol": process.PROTOCOL,
-                "protocol_minor": 1,
+                "protocol_minor": PROTOCOL_MINOR,
+                "env": self.environment,
                 "settings": [dataclasses.asdict(s) for s in self.settings],
                 "capabilities": [name for method, _, name in ABILITIES if hasattr(self.make, method)],
             }

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62rock/plugin/v1/meta.proto\x12\x0f\x62rock.plugin.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xa9\x02\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12#\n\x04kind\x18\x04 \x01(\x0e\x32\x15.brock.plugin.v1.Kind\x12\x0f\n\x07schemes\x18\x05 \x03(\t\x12*\n\x08settings\x18\x06 \x03(\x0b\x32\x18.brock.plugin.v1.Setting\x12\x31\n\x0c\x63\x61pabilities\x18\x07 \x03(\x0e\x32\x1b.brock.plugin.v1.Capability\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.brock.plugin.v1.Limits\x12\x16\n\x0eprotocol_minor\x18\t \x01(\r\x12\x13\n\x0b\x62ulk_socket\x18\n \x01(\x08\"I\n\x06Limits\x12\x17\n\x0f\x63oncurrent_puts\x18\x01 \x01(\r\x12\x13\n\x0bobject_size\x18\x02 \x01(\x03\x12\x11\n\tpart_size\x18\x03 \x01(\x03\"\x83\x01\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x0e\n\x06secret\x18\x05 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\t\x12\x0b\n\x03\x65nv\x18\x07 \x01(\t\x12\x0f\n\x07\x65xample\x18\x08 \x01(\t\"1\n\x0bOpenRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08settings\x18\x02 \x01(\x0c\"A\n\x0cOpenResponse\x12\x31\n\x0c\x63\x61pabilities\x18\x01 \x03(\x0e\x32\x1b.brock.plugin.v1.Capability\" \n\x0c\x43loseRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"\x0f\n\rCloseResponse*I\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_DESTINATION\x10\x01\x12\x15\n\x11KIND_KEY_PROVIDER\x10\x02*m\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PABILITY_REPLACE\x10\x01\x12\x14\n\x10\x43\x41PABILITY_PROBE\x10\x02\x12\x15\n\x11\x43\x41PABILITY_EXPORT\x10\x03\x32\xeb\x01\n\x0bMetaService\x12O\n\x08\x44\x65scribe\x12 .brock.plugin.v1.DescribeRequest\x1a!.brock.plugin.v1.DescribeResponse\x12\x43\n\x04Open\x12\x1c.brock.plugin.v1.OpenRequest\x1a\x1d.brock.plugin.v1.OpenResponse\x12\x46\n\x05\x43lose\x12\x1d.brock.plugin.v1.CloseRequest\x1a\x1e.brock.plugin.v1.CloseResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62rock/plugin/v1/meta.proto\x12\x0f\x62rock.plugin.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xbe\x02\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12#\n\x04kind\x18\x04 \x01(\x0e\x32\x15.brock.plugin.v1.Kind\x12\x0f\n\x07schemes\x18\x05 \x03(\t\x12*\n\x08settings\x18\x06 \x03(\x0b\x32\x18.brock.plugin.v1.Setting\x12\x31\n\x0c\x63\x61pabilities\x18\x07 \x03(\x0e\x32\x1b.brock.plugin.v1.Capability\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.brock.plugin.v1.Limits\x12\x16\n\x0eprotocol_minor\x18\t \x01(\r\x12\x13\n\x0b\x62ulk_socket\x18\n \x01(\x08\x12\x13\n\x0b\x65nvironment\x18\x0b \x03(\t\"I\n\x06Limits\x12\x17\n\x0f\x63oncurrent_puts\x18\x01 \x01(\r\x12\x13\n\x0bobject_size\x18\x02 \x01(\x03\x12\x11\n\tpart_size\x18\x03 \x01(\x03\"\x83\x01\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x0e\n\x06secret\x18\x05 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\t\x12\x0b\n\x03\x65nv\x18\x07 \x01(\t\x12\x0f\n\x07\x65xample\x18\x08 \x01(\t\"1\n\x0bOpenRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08settings\x18\x02 \x01(\x0c\"A\n\x0cOpenResponse\x12\x31\n\x0c\x63\x61pabilities\x18\x01 \x03(\x0e\x32\x1b.brock.plugin.v1.Capability\" \n\x0c\x43loseRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"\x0f\n\rCloseResponse*I\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_DESTINATION\x10\x01\x12\x15\n\x11KIND_KEY_PROVIDER\x10\x02*\x9b\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PABILITY_REPLACE\x10\x01\x12\x14\n\x10\x43\x41PABILITY_PROBE\x10\x02\x12\x15\n\x11\x43\x41PABILITY_EXPORT\x10\x03\x12\x15\n\x11\x43\x41PABILITY_ROTATE\x10\x04\x12\x15\n\x11\x43\x41PABILITY_REPORT\x10\x05\x32\xeb\x01\n\x0bMetaService\x12O\n\x08\x44\x65scribe\x12 .brock.plugin.v1.DescribeRequest\x1a!.brock.plugin.v1.DescribeResponse\x12\x43\n\x04Open\x12\x1c.brock.plugin.v1.OpenRequest\x1a\x1d.brock.plugin.v1.OpenResponse\x12\x46\n\x05\x43lose\x12\x1d.brock.plugin.v1.CloseRequest\x1a\x1e.brock.plugin.v1.CloseResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'brock.plugin.v1.meta_pb2', globals())
@@ -21,26 +21,26 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpb'
-  _KIND._serialized_start=744
-  _KIND._serialized_end=817
-  _CAPABILITY._serialized_start=819
-  _CAPABILITY._serialized_end=928
+  _KIND._serialized_start=765
+  _KIND._serialized_end=838
+  _CAPABILITY._serialized_start=841
+  _CAPABILITY._serialized_end=996
   _DESCRIBEREQUEST._serialized_start=47
   _DESCRIBEREQUEST._serialized_end=64
   _DESCRIBERESPONSE._serialized_start=67
-  _DESCRIBERESPONSE._serialized_end=364
-  _LIMITS._serialized_start=366
-  _LIMITS._serialized_end=439
-  _SETTING._serialized_start=442
-  _SETTING._serialized_end=573
-  _OPENREQUEST._serialized_start=575
-  _OPENREQUEST._serialized_end=624
-  _OPENRESPONSE._serialized_start=626
-  _OPENRESPONSE._serialized_end=691
-  _CLOSEREQUEST._serialized_start=693
-  _CLOSEREQUEST._serialized_end=725
-  _CLOSERESPONSE._serialized_start=727
-  _CLOSERESPONSE._serialized_end=742
-  _METASERVICE._serialized_start=931
-  _METASERVICE._serialized_end=1166
+  _DESCRIBERESPONSE._serialized_end=385
+  _LIMITS._serialized_start=387
+  _LIMITS._serialized_end=460
+  _SETTING._serialized_start=463
+  _SETTING._serialized_end=594
+  _OPENREQUEST._serialized_start=596
+  _OPENREQUEST._serialized_end=645
+  _OPENRESPONSE._serialized_start=647
+  _OPENRESPONSE._serialized_end=712
+  _CLOSEREQUEST._serialized_start=714
+  _CLOSEREQUEST._serialized_end=746
+  _CLOSERESPONSE._serialized_start=748
+  _CLOSERESPONSE._serialized_end=763
+  _METASERVICE._serialized_start=999
+  _METASERVICE._serialized_end=1234
 # @@protoc_insertion_point(module_scope)

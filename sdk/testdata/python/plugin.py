@@ -79,6 +79,12 @@ class Tree:
         with self._written([b"probe"]):
             pass
 
+    def report(self):
+        weak = os.path.exists(self.root) and os.stat(self.root).st_mode & 0o002 != 0
+        hint = f"chmod o-w {self.root}" if weak else ""
+        detail = "everybody may write to it" if weak else "others may not write to it"
+        return [{"name": "directory", "detail": detail, "hint": hint, "problem": weak}]
+
     def _path(self, name):
         path = os.path.join(self.root, name)
         if name.split("/")[0] == HIDDEN or max(len(os.fsencode(part)) for part in name.split("/")) > 255:
