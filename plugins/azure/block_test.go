@@ -1,0 +1,46 @@
+package main
+
+import "testing"
+
+// An object of 60 TiB fits into 50,000 blocks, whatever size was set for them and
+// whatever was expected of the object, and no block is larger than Azure takes.
+func TestBlockSize(t *testing.T) {
+	const kib, mib, gib, tib = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+	for _, c := range []struct{ least, hint, first int64 }{
+		{minBlockSize, 0, minBlockSize},
+		{minBlockSize, gib, minBlockSize},
+		{minBlockSize, 40 * gib, 2 * mib},
+		{100*kib + 1, 0, 100*kib + 1},
+		{mib, 0, mib},
+		{defaultBlockSize, 0, defaultBlockSize},
+		{defaultBlockSize, 1, defaultBlockSize},
+		{defaultBlockSize, 300 * gib, defaultBlockSize},
+		{defaultBlockSize, tib, 27 * mib},
+		{defaultBlockSize, maxObjectSize, 1573 * mib},
+		{defaultBlockSize, 1 << 62, maxBlockSize},
+		{maxBlockSize, 0, maxBlockSize},
+	} {
+		var sum, last int64
+		for range maxBlocks {
+			size := blockSize(c.least, c.hint, sum)
+			switch {
+			case last == 0 && size != c.first:
+				t.Errorf("block size %d, hint %d: the first block has %d bytes, want %d", c.least, c.hint, size, c.first)
+			case size < c.least || size > maxBlockSize:
+				t.Fatalf("block size %d, hint %d: the block at %d has %d bytes", c.least, c.hint, sum, size)
+			case last > 0 && sum < c.hint && size != last:
+				t.Fatalf("block size %d, hint %d: the block at %d has %d bytes, want %d as before", c.least, c.hint, sum, size, last)
+			}
+			sum, last = sum+size, size
+		}
+		if sum < maxObjectSize {
+			t.Errorf("block size %d, hint %d: 50,000 blocks hold %d bytes, want 60 TiB", c.least, c.hint, sum)
+		}
+	}
+	if got := blockSize(defaultBlockSize, 0, 30*gib); got != defaultBlockSize {
+		t.Errorf("the block at 30 GiB has %d bytes, want no more than was set", got)
+	}
+	if got := blockSize(defaultBlockSize, 0, 200*gib); got > 64*mib {
+		t.Errorf("the block at 200 GiB has %d bytes, want at most 64 MiB", got)
+	}
+}

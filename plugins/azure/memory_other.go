@@ -1,0 +1,7 @@
+//go:build !unix
+
+package main
+
+func newChunk() []byte { return make([]byte, chunkSize) }
+
+func freeChunk([]byte) {}
