@@ -23,6 +23,9 @@ type catalogue struct {
 
 	nested []string         // directories that are locations of their own
 	broken map[string]error // commit records and manifests that cannot be read
+
+	keys  map[string]map[int]*manifest.KeyRecord // by series and number
+	notes []error                                // what is broken, and can be done without
 }
 
 // catalogue lists loc. It never takes "could not read" for "nothing there": any
@@ -38,6 +41,9 @@ func (e *Engine) catalogue(ctx context.Context, loc Location) (*catalogue, error
 	for _, name := range sorted(c.broken) {
 		e.log().Warn("the location is damaged", "error", c.broken[name])
 	}
+	for _, err := range c.notes {
+		e.log().Warn("a key record is damaged; an earlier wrapped key is used", "error", err)
+	}
 	for _, name := range c.nested {
 		e.log().Warn("a location below this one is left alone", "location", loc.URI, "nested", name)
 	}
@@ -46,7 +52,7 @@ func (e *Engine) catalogue(ctx context.Context, loc Location) (*catalogue, error
 
 // look lists a location once and reads its manifests.
 func look(ctx context.Context, loc Location) (*catalogue, error) {
-	c := &catalogue{loc: loc, sizes: map[string]int64{}, broken: map[string]error{}}
+	c := &catalogue{loc: loc, sizes: map[string]int64{}, broken: map[string]error{}, keys: map[string]map[int]*manifest.KeyRecord{}}
 	err := retry(ctx, func() error {
 		clear(c.sizes)
 		for obj, err := range loc.Destination.List(ctx, "") {
@@ -74,6 +80,12 @@ func look(ctx context.Context, loc Location) (*catalogue, error) {
 func (c *catalogue) read(ctx context.Context) error {
 	var published, records []manifest.Manifest
 	for _, name := range sorted(c.sizes) {
+		if n, ok := manifest.IsKeyRecord(name); ok {
+			if err := c.readKey(ctx, name, n); err != nil {
+				return err
+			}
+			continue
+		}
 		if path.Base(name) != manifest.MasterName && !isRecord(name) {
 			continue
 		}
@@ -115,6 +127,28 @@ func (c *catalogue) read(ctx context.Context) error {
 	return err
 }
 
+// readKey reads a key record. One that is broken says no more than the commit
+// records do, and takes nothing away from them.
+func (c *catalogue) readKey(ctx context.Context, name string, number int) error {
+	data, err := getAll(ctx, c.loc.Destination, name)
+	if err != nil {
+		return err
+	}
+	k, err := manifest.ParseKeyRecord(data)
+	if err == nil && manifest.KeyRecordName(k.Series, number) != name {
+		err = fmt.Errorf("%w: it is that of series %s", manifest.ErrCorrupt, k.Series)
+	}
+	if err != nil {
+		c.notes = append(c.notes, fmt.Errorf("%s: %w", name, err))
+		return nil
+	}
+	if c.keys[k.Series] == nil {
+		c.keys[k.Series] = map[int]*manifest.KeyRecord{}
+	}
+	c.keys[k.Series][number] = k
+	return nil
+}
+
 // parsePublished reads one of Dgraph's manifests: the master, or that of a directory.
 func parsePublished(name string, data []byte) ([]manifest.Manifest, error) {
 	if name == manifest.MasterName {
@@ -129,7 +163,8 @@ func parsePublished(name string, data []byte) ([]manifest.Manifest, error) {
 
 func isRecord(name string) bool {
 	parts := strings.Split(name, "/")
-	return len(parts) == 3 && parts[0] == "brock" && strings.HasSuffix(name, ".json")
+	_, key := manifest.IsKeyRecord(name)
+	return len(parts) == 3 && parts[0] == "brock" && strings.HasSuffix(name, ".json") && !key
 }
 
 // missing lists the data objects of m that are not there, or that have another

@@ -2,24 +2,38 @@ package host
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/brock-backup/brock/host/backupfile"
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/sdk"
 )
 
-// dataKey asks the provider for the key that backups are encrypted with, or
-// returns nil if there is no provider. Only providers that hand out their key
-// can be used: Dgraph encrypts with that very key.
-func (e *Engine) dataKey(ctx context.Context, k *Key) ([]byte, error) {
-	if k == nil || k.Provider == nil {
-		return nil, nil
-	}
+// There are two ways to get the key that the files of a series are encrypted with.
+//
+// A provider that hands out its key (a key file, a value in Vault) gives Dgraph's own
+// scheme: that very key, for every series.
+//
+// Of a provider that only wraps, each series has a data key of its own. What is wrapped
+// is a secret of 32 bytes, and the data key is derived from it (HKDF-SHA256) for this
+// series and this kind of data: see manifest.Binding. It is wrapped once, and the wrapped key is in
+// each of the series' commit records and, once it was wrapped again, in a key record.
+
+// secretSize is the size of a wrapped secret, and of a data key derived from one,
+// in bytes.
+const secretSize = 32
+
+// rawKey asks the provider for its own key.
+func (e *Engine) rawKey(ctx context.Context, k *Key) ([]byte, error) {
 	exporter, ok := k.Provider.(sdk.KeyExporter)
 	if !ok {
-		return nil, usage("use a provider that exports its key, such as keyfile", "key provider %s does not hand out its key", k.Name)
+		return nil, usage("give the key itself, as a key file say, or begin a new series with --force-full",
+			"the files are encrypted with the key of a provider itself, and key provider %s does not hand out its key", k.Name)
 	}
 	secret, err := exporter.ExportKey(ctx)
 	if err != nil {
@@ -31,26 +45,182 @@ func (e *Engine) dataKey(ctx context.Context, k *Key) ([]byte, error) {
 	case 24:
 		e.log().Warn("only Dgraph 20.x accepts keys of 24 bytes; use 16 or 32 for later ones")
 	default:
+		clear(key)
 		return nil, usage("use a key of 16, 24 or 32 bytes", "key provider %s gave a key of %d bytes", k.Name, len(key))
 	}
 	return key, nil
 }
 
+// given reports whether a key was named.
+func (k *Key) given() bool { return k != nil && k.Provider != nil }
+
+// exports reports whether the provider hands out its key.
+func (k *Key) exports() bool {
+	_, ok := k.Provider.(sdk.KeyExporter)
+	return ok
+}
+
+// newDataKey returns the key for a new series, wrapped if the provider only wraps.
+func (e *Engine) newDataKey(ctx context.Context, k *Key, m *manifest.Manifest) ([]byte, *manifest.WrappedKey, error) {
+	if k.exports() {
+		key, err := e.rawKey(ctx, k)
+		return key, nil, err
+	}
+	secret, wrapped, err := k.generate(ctx)
+	defer clear(secret)
+	if err == nil {
+		err = checkSecret(secret)
+	}
+	if err == nil && len(wrapped.Ciphertext) == 0 {
+		err = errors.New("it gave no wrapped key")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("key provider %s: %w", k.Name, err)
+	}
+	key, w := derive(secret, wrapped, m)
+	return key, w, nil
+}
+
+// generate has the provider make a secret, or makes it.
+func (k *Key) generate(ctx context.Context) ([]byte, sdk.WrappedKey, error) {
+	if r, ok := k.Provider.(sdk.KeyRotator); ok {
+		secret, wrapped, err := r.GenerateDataKey(ctx)
+		return secret.Reveal(), wrapped, err
+	}
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // it never fails
+	wrapped, err := k.Provider.Wrap(ctx, secret)
+	return secret, wrapped, err
+}
+
+func checkSecret(secret []byte) error {
+	if len(secret) != secretSize {
+		return fmt.Errorf("it gave a data key of %d bytes, want %d: %w", len(secret), secretSize, sdk.ErrInvalid)
+	}
+	return nil
+}
+
+// derive makes the data key of m's series.
+func derive(secret []byte, w sdk.WrappedKey, m *manifest.Manifest) ([]byte, *manifest.WrappedKey) {
+	bound, digest := manifest.Binding(m.Series, m.Kind)
+	key, err := hkdf.Key(sha256.New, secret, nil, bound, secretSize)
+	if err != nil {
+		panic(err) // for lengths alone
+	}
+	return key, &manifest.WrappedKey{KeyID: w.KeyID, KeyVersion: w.KeyVersion, Ciphertext: w.Ciphertext, AAD: digest}
+}
+
+// wrappings returns the wrapped keys of a series, those that were wrapped last first. It
+// has none if the files are encrypted with a provider's own key.
+func (c *catalogue) wrappings(series string) []manifest.KeyRecord {
+	var all []manifest.KeyRecord
+	for _, n := range slices.Backward(sorted(c.keys[series])) {
+		all = append(all, *c.keys[series][n])
+	}
+	for i := range slices.Backward(c.all) {
+		m := &c.all[i]
+		if m.Series != series || m.Record == nil || m.Record.Wrapped == nil {
+			continue
+		}
+		k := manifest.KeyRecord{
+			Series: series, Created: m.Record.Created, Provider: m.Record.KeyProvider, KeyCheck: m.Record.KeyCheck, Wrapped: *m.Record.Wrapped,
+		}
+		same := func(o manifest.KeyRecord) bool { return string(o.Wrapped.Ciphertext) == string(k.Wrapped.Ciphertext) }
+		if !slices.ContainsFunc(all, same) {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// unwrap returns the data key of m's series, and how it is wrapped. A key that is
+// bound to anything else, and one that another key wrapped, is refused.
+func (e *Engine) unwrap(ctx context.Context, k *Key, m *manifest.Manifest, all []manifest.KeyRecord) ([]byte, *manifest.WrappedKey, error) {
+	_, digest := manifest.Binding(m.Series, m.Kind)
+	var wrong error
+	for i := range all {
+		r := &all[i]
+		if r.Wrapped.AAD != digest {
+			return nil, nil, damaged("bring the commit record back from another copy",
+				"series %s: its wrapped key is bound to another series, or to data of another kind", m.Series)
+		}
+		secret, err := k.Provider.Unwrap(ctx, sdk.WrappedKey{KeyID: r.Wrapped.KeyID, KeyVersion: r.Wrapped.KeyVersion, Ciphertext: r.Wrapped.Ciphertext})
+		if errors.Is(err, sdk.ErrWrongKey) || errors.Is(err, sdk.ErrUnsupported) {
+			if wrong == nil {
+				wrong = err
+			}
+			continue
+		}
+		if err == nil {
+			err = checkSecret(secret)
+		}
+		if err != nil {
+			clear(secret)
+			return nil, nil, fmt.Errorf("key provider %s: data key of series %s: %w", k.Name, m.Series, err)
+		}
+		key, wrapped := derive(secret, sdk.WrappedKey{KeyID: r.Wrapped.KeyID, KeyVersion: r.Wrapped.KeyVersion, Ciphertext: r.Wrapped.Ciphertext}, m)
+		clear(secret)
+		if check := backupfile.KeyCheck(key); check != r.KeyCheck {
+			clear(key)
+			return nil, nil, damaged("bring the commit record back from another copy",
+				"series %s: its wrapped key opens, and is not the key of the series: %s instead of %s", m.Series, check, r.KeyCheck)
+		}
+		return key, wrapped, nil
+	}
+	return nil, nil, &failure{
+		fmt.Errorf("the data key of series %s was wrapped by %s, and key provider %s has %s: %w",
+			m.Series, keyName(all[0].Wrapped.KeyID, all[0].Wrapped.KeyVersion), k.Name, k.atHand(ctx), wrong),
+		ErrUsage, "give the key provider that has this key, or begin a new series with --force-full",
+	}
+}
+
+// atHand names the key that the provider wraps with.
+func (k *Key) atHand(ctx context.Context) string {
+	if r, ok := k.Provider.(sdk.KeyRotator); ok {
+		if st, err := r.KeyStatus(ctx); err == nil {
+			return keyName(st.KeyID, st.KeyVersion)
+		}
+	}
+	if w, err := k.Provider.Wrap(ctx, make([]byte, secretSize)); err == nil {
+		return keyName(w.KeyID, w.KeyVersion)
+	}
+	return "a key that does not tell its name"
+}
+
+func keyName(id, version string) string {
+	if version == "" {
+		return id
+	}
+	return id + " version " + version
+}
+
 // keyFor returns the data key for reading a chain: nil for a plain one.
-func (e *Engine) keyFor(ctx context.Context, k *Key, chain []manifest.Manifest) ([]byte, error) {
+func (e *Engine) keyFor(ctx context.Context, k *Key, c *catalogue, chain []manifest.Manifest) ([]byte, error) {
 	last := &chain[len(chain)-1]
 	if !last.Encrypted {
 		return nil, nil
 	}
-	key, err := e.dataKey(ctx, k)
+	wrapped := c.wrappings(last.Series)
+	if !k.given() {
+		hint := "give its key with --encryption_key_file"
+		if len(wrapped) > 0 {
+			hint = fmt.Sprintf("name the provider that wrapped its key: --key-provider %s --key-settings FILE", wrapped[0].Provider)
+		}
+		return nil, usage(hint, "backup %s is encrypted and no key was given", last.ID())
+	}
+	var key []byte
+	var err error
+	if len(wrapped) > 0 {
+		key, _, err = e.unwrap(ctx, k, last, wrapped)
+	} else {
+		key, err = e.rawKey(ctx, k)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if key == nil {
-		return nil, usage("give its key with --encryption_key_file", "backup %s is encrypted and no key was given", last.ID())
-	}
 	for i := range chain {
 		if err := sameKey(&chain[i], key); err != nil {
+			clear(key)
 			return nil, err
 		}
 	}

@@ -50,21 +50,15 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 	case p.codec == backupfile.CodecS2:
 		e.log().Warn("no Dgraph before 25 can read a backup compressed with S2")
 	}
-	if p.dataKey, err = e.dataKey(ctx, req.Key); err != nil {
-		return nil, err
-	}
 	p.m = &manifest.Manifest{
 		ReadTs:      req.Source.ReadTs(),
 		Path:        c.freeDir(e.now()),
-		Encrypted:   p.dataKey != nil,
+		Encrypted:   req.Key.given(),
 		Compression: compressionName(p.codec),
 		Form:        compat.Form(),
 		Kind:        req.Source.Kind(),
 		Groups:      map[uint32][]dgraph.Predicate{},
 		Record:      &manifest.Record{Engine: e.Version, Created: e.now().UTC(), Compat: string(compat)},
-	}
-	if p.m.Encrypted {
-		p.m.Record.KeyProvider, p.m.Record.KeyCheck = req.Key.Name, backupfile.KeyCheck(p.dataKey)
 	}
 	for _, g := range req.Source.Groups() {
 		if p.m.Groups[g], err = req.Source.Predicates(g); err != nil {
@@ -79,6 +73,14 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 	}
 	if err := e.place(ctx, p, c); err != nil {
 		return nil, err
+	}
+	if p.m.Encrypted && p.dataKey == nil {
+		if p.dataKey, p.m.Record.Wrapped, err = e.newDataKey(ctx, req.Key, p.m); err != nil {
+			return nil, err
+		}
+	}
+	if p.m.Encrypted {
+		p.m.Record.KeyProvider, p.m.Record.KeyCheck = req.Key.Name, backupfile.KeyCheck(p.dataKey)
 	}
 	if p.m.ReadTs == 0 {
 		return nil, usage("is this the directory you meant?", "the database is empty: there is nothing to back up")
@@ -147,6 +149,7 @@ func (p *plan) begin(c *catalogue) {
 	}
 	p.m.Number, p.m.Full = 1, true
 	p.m.Drops, p.m.Record.BadgerDrops, p.since, p.spans = nil, nil, nil, nil
+	p.dataKey, p.m.Record.Wrapped = nil, nil
 }
 
 func (c *catalogue) has(series string) bool {
@@ -184,10 +187,21 @@ func groupTs(m *manifest.Manifest, group uint32) uint64 {
 	return m.ReadTs
 }
 
-// sameKey refuses another key than that of last. A backup made by Dgraph does not
-// name its key: one of its files must decode with it.
-func (p *plan) sameKey(ctx context.Context, c *catalogue, last *manifest.Manifest) error {
-	if err := sameKey(last, p.dataKey); err != nil || last.Record != nil || !last.Encrypted {
+// sameKey takes the key of last's series, and refuses another. A backup made by
+// Dgraph does not name its key: one of its files must decode with it.
+func (e *Engine) sameKey(ctx context.Context, p *plan, c *catalogue, last *manifest.Manifest) (err error) {
+	if !last.Encrypted {
+		return nil
+	}
+	if wrapped := c.wrappings(last.Series); len(wrapped) > 0 {
+		p.dataKey, p.m.Record.Wrapped, err = e.unwrap(ctx, p.req.Key, last, wrapped)
+	} else {
+		p.dataKey, err = e.rawKey(ctx, p.req.Key)
+	}
+	if err != nil {
+		return err
+	}
+	if err := sameKey(last, p.dataKey); err != nil || last.Record != nil {
 		return err
 	}
 	for _, g := range sorted(last.Groups) {
@@ -236,7 +250,7 @@ func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest
 	case m.ReadTs < last.ReadTs:
 		return refuse("read timestamp %d does not advance beyond %d, that of backup %s", m.ReadTs, last.ReadTs, last.ID())
 	}
-	if err := p.sameKey(ctx, c, last); err != nil {
+	if err := e.sameKey(ctx, p, c, last); err != nil {
 		return err
 	}
 	if lost := lostGroups(last, p.m); len(lost) > 0 {

@@ -154,7 +154,22 @@ func (p *pruning) series(s []*manifest.Manifest) {
 		}
 		p.names = append(p.names, names...)
 	}
+	if series := s[0].Series; p.c.alone(series, len(s)) { // Dgraph may have given another one the name
+		for _, n := range sorted(p.c.keys[series]) {
+			p.names = append(p.names, manifest.KeyRecordName(series, n))
+		}
+	}
 	p.res.Series = append(p.res.Series, pruned)
+}
+
+// alone reports whether so many backups are all that there are of that name.
+func (c *catalogue) alone(series string, backups int) bool {
+	for i := range c.all {
+		if c.all[i].Series == series {
+			backups--
+		}
+	}
+	return backups == 0
 }
 
 // below lists the objects of a directory.

@@ -86,7 +86,7 @@ func (e *Engine) state(ctx context.Context, from Location, key *Key, series stri
 	if err != nil {
 		return nil, err
 	}
-	dataKey, err := e.keyFor(ctx, key, chain)
+	dataKey, err := e.keyFor(ctx, key, c, chain)
 	if err != nil {
 		return nil, err
 	}

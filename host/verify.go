@@ -86,7 +86,7 @@ func (e *Engine) Verify(ctx context.Context, req VerifyRequest) (*VerifyReport, 
 	if err != nil {
 		return nil, err
 	}
-	dataKey, err := e.keyFor(ctx, req.Key, chain)
+	dataKey, err := e.keyFor(ctx, req.Key, c, chain)
 	if err != nil {
 		return nil, err
 	}

@@ -205,6 +205,8 @@ func (d *recordDecoder) wrapped() (*WrappedKey, error) {
 		switch key {
 		case "key_id":
 			return d.text(&w.KeyID, maxText)
+		case "key_version":
+			return d.text(&w.KeyVersion, maxText)
 		case "ciphertext":
 			return d.bytes(&w.Ciphertext)
 		case "aad":

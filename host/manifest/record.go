@@ -47,9 +47,10 @@ type Object struct {
 
 // A WrappedKey is a data key that only its provider can unwrap.
 type WrappedKey struct {
-	KeyID      string `json:"key_id"`     // of the provider's key
-	Ciphertext []byte `json:"ciphertext"` // the data key, wrapped
-	AAD        string `json:"aad"`        // digest of what the key is bound to
+	KeyID      string `json:"key_id"`                // of the provider's key
+	KeyVersion string `json:"key_version,omitempty"` // of that key, if it has versions
+	Ciphertext []byte `json:"ciphertext"`            // what the data key is derived from, wrapped
+	AAD        string `json:"aad"`                   // digest of what the key is bound to: see Binding
 }
 
 // A BadgerDrop is a DropAll or a DropPrefix. It acts on everything written before the

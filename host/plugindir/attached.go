@@ -51,8 +51,8 @@ func (d *Dirs) isAttached(file string) bool {
 }
 
 // launchOptions are how the plugin at path is run.
-func (d *Dirs) launchOptions(path string) launch.Options {
-	o := launch.Options{Logger: d.opts.Logger, Env: d.opts.Env, TraceDir: d.opts.TraceDir}
+func (d *Dirs) launchOptions(path string, env []string) launch.Options {
+	o := launch.Options{Logger: d.opts.Logger, Env: env, TraceDir: d.opts.TraceDir}
 	program := strings.TrimSuffix(filepath.Base(path), ".exe")
 	d.setLogLevel(&o, program)
 	for _, prefix := range prefixes { // the path of an attached one has no directory

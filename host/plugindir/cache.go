@@ -47,7 +47,8 @@ func CacheDir() string {
 
 // A cache remembers what plugins say of themselves, by the digest of their
 // files, and the digests of files, by all that tells that a file is still the
-// same. It saves time and decides nothing: a plugin that is used is asked again,
+// same. It saves time and decides nothing but which variables of the environment the
+// plugin with that digest is started with: a plugin that is used is asked again,
 // and where a lock pins a digest, no remembered one takes its place. What is
 // damaged in it, or not ours, is as if it were not there. A nil cache has
 // nothing.

@@ -37,7 +37,7 @@ import (
 // Options are what every plugin process gets.
 type Options struct {
 	Logger hclog.Logger // what plugins log; nothing if nil
-	Env    []string     // NAME=value, beyond the few variables that every plugin gets
+	Env    []string     // NAME=value, for every plugin, beyond those that Variables tells
 
 	// LogLevels are what of it Logger shows, by the name of a plugin or of its
 	// file; "" is for all others. Default: Logger's level. Logger must have been
@@ -69,6 +69,8 @@ type Dirs struct {
 	logs     []*logFile
 	unlocked map[string]bool // directories without a lock that the log has named
 
+	restart sync.Mutex // held while a plugin is started once more
+
 	anew bool // no lock counts: one is being made
 }
 
@@ -76,6 +78,7 @@ type Dirs struct {
 type process struct {
 	once sync.Once
 	s    *launch.Supervisor // nil with err
+	env  []string           // that it was given
 	desc sdk.Description
 	err  error
 }
@@ -318,8 +321,9 @@ func (d *Dirs) isStarted(path string) bool {
 	return d.started[path] != nil
 }
 
-// start returns the running plugin. A start that failed is not tried again,
-// except where it was cut short from outside.
+// start returns the running plugin, with the variables of what was known of it
+// when it was started. A start that failed is not tried again, except where it
+// was cut short from outside.
 func (d *Dirs) start(ctx context.Context, p Plugin) (*process, error) {
 	d.mu.Lock()
 	proc, ok := d.started[p.Path]
@@ -340,7 +344,8 @@ func (d *Dirs) start(ctx context.Context, p Plugin) (*process, error) {
 }
 
 func (d *Dirs) begin(ctx context.Context, p Plugin, proc *process) {
-	o := d.launchOptions(p.Path)
+	proc.env = d.environment(p.Description)
+	o := d.launchOptions(p.Path, proc.env)
 	if p.Trust == Locked || d.anew {
 		o.Digest = p.Digest
 	} else {

@@ -32,7 +32,7 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", loc.public, err)
 	}
-	proc, err := d.start(ctx, plugin)
+	proc, err := d.startToUse(ctx, plugin)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (d *Dirs) serving(ctx context.Context, scheme string) (Plugin, error) {
 			return Plugin{}, invalid(d.hint(plugins), "no plugin serves %s; there are plugins for %s; searched %s", named(scheme),
 				list(slices.Sorted(maps.Keys(schemes)), named), list(d.dirs, nil))
 		default:
-			return Plugin{}, invalid("take one of them away", "%s is served by two plugins, %s and %s", named(scheme), found[0].Path, found[1].Path)
+			return Plugin{}, invalid("take one of them away", "%s %s served by two plugins, %s and %s", named(scheme), isAre(scheme), found[0].Path, found[1].Path)
 		}
 	})
 }
@@ -126,7 +126,7 @@ func (d *Dirs) OpenKeyProvider(ctx context.Context, name string, settings map[st
 	if err != nil {
 		return nil, err
 	}
-	proc, err := d.start(ctx, plugin)
+	proc, err := d.startToUse(ctx, plugin)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +188,14 @@ func named(scheme string) string {
 		return "plain paths"
 	}
 	return scheme + "://"
+}
+
+// isAre is the verb for what named returns.
+func isAre(scheme string) string {
+	if scheme == "" {
+		return "are"
+	}
+	return "is"
 }
 
 // list joins names for a sentence.

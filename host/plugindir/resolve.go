@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/brock-backup/brock/sdk/launch"
 )
 
 // A Resolved is a location and the plugin that serves it.
@@ -32,13 +30,9 @@ func (d *Dirs) Resolve(ctx context.Context, uri string) (Resolved, error) {
 
 // Pid returns the process id of a plugin, which it starts if need be.
 func (d *Dirs) Pid(ctx context.Context, p Plugin) (int, error) {
-	proc, err := d.start(ctx, p)
+	proc, err := d.startToUse(ctx, p)
 	if err != nil {
 		return 0, err
 	}
 	return proc.s.Pid(ctx)
 }
-
-// EveryPluginSees returns the names of the environment variables of the host
-// that every plugin gets.
-func EveryPluginSees() []string { return launch.Environment() }
