@@ -43,6 +43,10 @@ type KeyRotator interface {
 	// GenerateDataKey has the service make a data key of 32 bytes, and wrap it.
 	GenerateDataKey(ctx context.Context) (Secret, WrappedKey, error)
 
+	// RotateKey makes a new version of the key, which wraps from then on. It
+	// returns ErrUnsupported where that is done elsewhere.
+	RotateKey(ctx context.Context) (KeyStatus, error)
+
 	// Rewrap wraps with the newest version of the key what an earlier one has
 	// wrapped, without showing it. It fails as Unwrap does.
 	Rewrap(ctx context.Context, wrapped WrappedKey) (WrappedKey, error)

@@ -48,6 +48,15 @@ func (s *keyProviderServer) KeyStatus(ctx context.Context, req *pluginpb.KeyStat
 	return &pluginpb.KeyStatusResponse{KeyId: st.KeyID, KeyVersion: st.KeyVersion, Detail: st.Detail}, err
 }
 
+func (s *keyProviderServer) RotateKey(ctx context.Context, req *pluginpb.RotateKeyRequest) (*pluginpb.RotateKeyResponse, error) {
+	k, err := instance[KeyRotator](s.meta, req.GetInstance())
+	if err != nil {
+		return nil, err
+	}
+	st, err := k.RotateKey(ctx)
+	return &pluginpb.RotateKeyResponse{KeyId: st.KeyID, KeyVersion: st.KeyVersion, Detail: st.Detail}, err
+}
+
 func (s *keyProviderServer) GenerateDataKey(ctx context.Context, req *pluginpb.GenerateDataKeyRequest) (*pluginpb.GenerateDataKeyResponse, error) {
 	k, err := instance[KeyRotator](s.meta, req.GetInstance())
 	if err != nil {

@@ -73,6 +73,11 @@ func (r rotating) KeyStatus(ctx context.Context) (sdk.KeyStatus, error) {
 	return sdk.KeyStatus{KeyID: res.GetKeyId(), KeyVersion: res.GetKeyVersion(), Detail: res.GetDetail()}, r.k.p.fail(ctx, err)
 }
 
+func (r rotating) RotateKey(ctx context.Context) (sdk.KeyStatus, error) {
+	res, err := r.k.svc.RotateKey(ctx, &pluginpb.RotateKeyRequest{Instance: r.k.id})
+	return sdk.KeyStatus{KeyID: res.GetKeyId(), KeyVersion: res.GetKeyVersion(), Detail: res.GetDetail()}, r.k.p.fail(ctx, err)
+}
+
 func (r rotating) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, error) {
 	release := r.k.p.runner.log.hold()
 	res, err := r.k.svc.GenerateDataKey(ctx, &pluginpb.GenerateDataKeyRequest{Instance: r.k.id})

@@ -461,6 +461,116 @@ func (x *KeyStatusResponse) GetDetail() string {
 	return ""
 }
 
+// RotateKeyRequest asks for a new version of the key.
+type RotateKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instance that wraps.
+	Instance      string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyRequest) Reset() {
+	*x = RotateKeyRequest{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyRequest) ProtoMessage() {}
+
+func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateKeyRequest) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RotateKeyRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// RotateKeyResponse is the key that wraps from now on.
+type RotateKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Wrap returns it.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// As Wrap returns it.
+	KeyVersion string `protobuf:"bytes,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// As KeyStatus returns it.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyResponse) Reset() {
+	*x = RotateKeyResponse{}
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyResponse) ProtoMessage() {}
+
+func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateKeyResponse) Descriptor() ([]byte, []int) {
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RotateKeyResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *RotateKeyResponse) GetKeyVersion() string {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return ""
+}
+
+func (x *RotateKeyResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // GenerateDataKeyRequest asks for a new data key.
 type GenerateDataKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -472,7 +582,7 @@ type GenerateDataKeyRequest struct {
 
 func (x *GenerateDataKeyRequest) Reset() {
 	*x = GenerateDataKeyRequest{}
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +594,7 @@ func (x *GenerateDataKeyRequest) String() string {
 func (*GenerateDataKeyRequest) ProtoMessage() {}
 
 func (x *GenerateDataKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[8]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +607,7 @@ func (x *GenerateDataKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateDataKeyRequest.ProtoReflect.Descriptor instead.
 func (*GenerateDataKeyRequest) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{8}
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GenerateDataKeyRequest) GetInstance() string {
@@ -524,7 +634,7 @@ type GenerateDataKeyResponse struct {
 
 func (x *GenerateDataKeyResponse) Reset() {
 	*x = GenerateDataKeyResponse{}
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +646,7 @@ func (x *GenerateDataKeyResponse) String() string {
 func (*GenerateDataKeyResponse) ProtoMessage() {}
 
 func (x *GenerateDataKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[9]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +659,7 @@ func (x *GenerateDataKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateDataKeyResponse.ProtoReflect.Descriptor instead.
 func (*GenerateDataKeyResponse) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{9}
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GenerateDataKeyResponse) GetDataKey() []byte {
@@ -597,7 +707,7 @@ type RewrapRequest struct {
 
 func (x *RewrapRequest) Reset() {
 	*x = RewrapRequest{}
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +719,7 @@ func (x *RewrapRequest) String() string {
 func (*RewrapRequest) ProtoMessage() {}
 
 func (x *RewrapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[10]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +732,7 @@ func (x *RewrapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewrapRequest.ProtoReflect.Descriptor instead.
 func (*RewrapRequest) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{10}
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RewrapRequest) GetInstance() string {
@@ -668,7 +778,7 @@ type RewrapResponse struct {
 
 func (x *RewrapResponse) Reset() {
 	*x = RewrapResponse{}
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +790,7 @@ func (x *RewrapResponse) String() string {
 func (*RewrapResponse) ProtoMessage() {}
 
 func (x *RewrapResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[11]
+	mi := &file_brock_plugin_v1_keyprovider_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +803,7 @@ func (x *RewrapResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewrapResponse.ProtoReflect.Descriptor instead.
 func (*RewrapResponse) Descriptor() ([]byte, []int) {
-	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{11}
+	return file_brock_plugin_v1_keyprovider_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RewrapResponse) GetKeyId() string {
@@ -752,6 +862,13 @@ const file_brock_plugin_v1_keyprovider_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
 	"\vkey_version\x18\x02 \x01(\tR\n" +
 	"keyVersion\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\".\n" +
+	"\x10RotateKeyRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\"c\n" +
+	"\x11RotateKeyResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
+	"\vkey_version\x18\x02 \x01(\tR\n" +
+	"keyVersion\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\"4\n" +
 	"\x16GenerateDataKeyRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\"\x91\x01\n" +
@@ -777,12 +894,13 @@ const file_brock_plugin_v1_keyprovider_proto_rawDesc = "" +
 	"ciphertext\x18\x02 \x01(\fR\n" +
 	"ciphertext\x12\x1f\n" +
 	"\vkey_version\x18\x03 \x01(\tR\n" +
-	"keyVersion2\xfd\x03\n" +
+	"keyVersion2\xd1\x04\n" +
 	"\x12KeyProviderService\x12C\n" +
 	"\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n" +
 	"\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n" +
 	"\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponse\x12R\n" +
-	"\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12d\n" +
+	"\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12R\n" +
+	"\tRotateKey\x12!.brock.plugin.v1.RotateKeyRequest\x1a\".brock.plugin.v1.RotateKeyResponse\x12d\n" +
 	"\x0fGenerateDataKey\x12'.brock.plugin.v1.GenerateDataKeyRequest\x1a(.brock.plugin.v1.GenerateDataKeyResponse\x12I\n" +
 	"\x06Rewrap\x12\x1e.brock.plugin.v1.RewrapRequest\x1a\x1f.brock.plugin.v1.RewrapResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3"
 
@@ -798,7 +916,7 @@ func file_brock_plugin_v1_keyprovider_proto_rawDescGZIP() []byte {
 	return file_brock_plugin_v1_keyprovider_proto_rawDescData
 }
 
-var file_brock_plugin_v1_keyprovider_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_brock_plugin_v1_keyprovider_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_brock_plugin_v1_keyprovider_proto_goTypes = []any{
 	(*WrapRequest)(nil),             // 0: brock.plugin.v1.WrapRequest
 	(*WrapResponse)(nil),            // 1: brock.plugin.v1.WrapResponse
@@ -808,26 +926,30 @@ var file_brock_plugin_v1_keyprovider_proto_goTypes = []any{
 	(*ExportKeyResponse)(nil),       // 5: brock.plugin.v1.ExportKeyResponse
 	(*KeyStatusRequest)(nil),        // 6: brock.plugin.v1.KeyStatusRequest
 	(*KeyStatusResponse)(nil),       // 7: brock.plugin.v1.KeyStatusResponse
-	(*GenerateDataKeyRequest)(nil),  // 8: brock.plugin.v1.GenerateDataKeyRequest
-	(*GenerateDataKeyResponse)(nil), // 9: brock.plugin.v1.GenerateDataKeyResponse
-	(*RewrapRequest)(nil),           // 10: brock.plugin.v1.RewrapRequest
-	(*RewrapResponse)(nil),          // 11: brock.plugin.v1.RewrapResponse
+	(*RotateKeyRequest)(nil),        // 8: brock.plugin.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),       // 9: brock.plugin.v1.RotateKeyResponse
+	(*GenerateDataKeyRequest)(nil),  // 10: brock.plugin.v1.GenerateDataKeyRequest
+	(*GenerateDataKeyResponse)(nil), // 11: brock.plugin.v1.GenerateDataKeyResponse
+	(*RewrapRequest)(nil),           // 12: brock.plugin.v1.RewrapRequest
+	(*RewrapResponse)(nil),          // 13: brock.plugin.v1.RewrapResponse
 }
 var file_brock_plugin_v1_keyprovider_proto_depIdxs = []int32{
 	0,  // 0: brock.plugin.v1.KeyProviderService.Wrap:input_type -> brock.plugin.v1.WrapRequest
 	2,  // 1: brock.plugin.v1.KeyProviderService.Unwrap:input_type -> brock.plugin.v1.UnwrapRequest
 	4,  // 2: brock.plugin.v1.KeyProviderService.ExportKey:input_type -> brock.plugin.v1.ExportKeyRequest
 	6,  // 3: brock.plugin.v1.KeyProviderService.KeyStatus:input_type -> brock.plugin.v1.KeyStatusRequest
-	8,  // 4: brock.plugin.v1.KeyProviderService.GenerateDataKey:input_type -> brock.plugin.v1.GenerateDataKeyRequest
-	10, // 5: brock.plugin.v1.KeyProviderService.Rewrap:input_type -> brock.plugin.v1.RewrapRequest
-	1,  // 6: brock.plugin.v1.KeyProviderService.Wrap:output_type -> brock.plugin.v1.WrapResponse
-	3,  // 7: brock.plugin.v1.KeyProviderService.Unwrap:output_type -> brock.plugin.v1.UnwrapResponse
-	5,  // 8: brock.plugin.v1.KeyProviderService.ExportKey:output_type -> brock.plugin.v1.ExportKeyResponse
-	7,  // 9: brock.plugin.v1.KeyProviderService.KeyStatus:output_type -> brock.plugin.v1.KeyStatusResponse
-	9,  // 10: brock.plugin.v1.KeyProviderService.GenerateDataKey:output_type -> brock.plugin.v1.GenerateDataKeyResponse
-	11, // 11: brock.plugin.v1.KeyProviderService.Rewrap:output_type -> brock.plugin.v1.RewrapResponse
-	6,  // [6:12] is the sub-list for method output_type
-	0,  // [0:6] is the sub-list for method input_type
+	8,  // 4: brock.plugin.v1.KeyProviderService.RotateKey:input_type -> brock.plugin.v1.RotateKeyRequest
+	10, // 5: brock.plugin.v1.KeyProviderService.GenerateDataKey:input_type -> brock.plugin.v1.GenerateDataKeyRequest
+	12, // 6: brock.plugin.v1.KeyProviderService.Rewrap:input_type -> brock.plugin.v1.RewrapRequest
+	1,  // 7: brock.plugin.v1.KeyProviderService.Wrap:output_type -> brock.plugin.v1.WrapResponse
+	3,  // 8: brock.plugin.v1.KeyProviderService.Unwrap:output_type -> brock.plugin.v1.UnwrapResponse
+	5,  // 9: brock.plugin.v1.KeyProviderService.ExportKey:output_type -> brock.plugin.v1.ExportKeyResponse
+	7,  // 10: brock.plugin.v1.KeyProviderService.KeyStatus:output_type -> brock.plugin.v1.KeyStatusResponse
+	9,  // 11: brock.plugin.v1.KeyProviderService.RotateKey:output_type -> brock.plugin.v1.RotateKeyResponse
+	11, // 12: brock.plugin.v1.KeyProviderService.GenerateDataKey:output_type -> brock.plugin.v1.GenerateDataKeyResponse
+	13, // 13: brock.plugin.v1.KeyProviderService.Rewrap:output_type -> brock.plugin.v1.RewrapResponse
+	7,  // [7:14] is the sub-list for method output_type
+	0,  // [0:7] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -844,7 +966,7 @@ func file_brock_plugin_v1_keyprovider_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_brock_plugin_v1_keyprovider_proto_rawDesc), len(file_brock_plugin_v1_keyprovider_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

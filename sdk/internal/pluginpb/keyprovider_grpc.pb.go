@@ -23,6 +23,7 @@ const (
 	KeyProviderService_Unwrap_FullMethodName          = "/brock.plugin.v1.KeyProviderService/Unwrap"
 	KeyProviderService_ExportKey_FullMethodName       = "/brock.plugin.v1.KeyProviderService/ExportKey"
 	KeyProviderService_KeyStatus_FullMethodName       = "/brock.plugin.v1.KeyProviderService/KeyStatus"
+	KeyProviderService_RotateKey_FullMethodName       = "/brock.plugin.v1.KeyProviderService/RotateKey"
 	KeyProviderService_GenerateDataKey_FullMethodName = "/brock.plugin.v1.KeyProviderService/GenerateDataKey"
 	KeyProviderService_Rewrap_FullMethodName          = "/brock.plugin.v1.KeyProviderService/Rewrap"
 )
@@ -43,6 +44,9 @@ type KeyProviderServiceClient interface {
 	// KeyStatus says which key wraps now. Needs CAPABILITY_ROTATE, as do the
 	// following.
 	KeyStatus(ctx context.Context, in *KeyStatusRequest, opts ...grpc.CallOption) (*KeyStatusResponse, error)
+	// RotateKey makes a new version of the key, which wraps from then on.
+	// UNIMPLEMENTED where that is done elsewhere.
+	RotateKey(ctx context.Context, in *RotateKeyRequest, opts ...grpc.CallOption) (*RotateKeyResponse, error)
 	// GenerateDataKey has the service make a data key, and wrap it.
 	GenerateDataKey(ctx context.Context, in *GenerateDataKeyRequest, opts ...grpc.CallOption) (*GenerateDataKeyResponse, error)
 	// Rewrap wraps with the newest version of the key what an earlier one has
@@ -98,6 +102,16 @@ func (c *keyProviderServiceClient) KeyStatus(ctx context.Context, in *KeyStatusR
 	return out, nil
 }
 
+func (c *keyProviderServiceClient) RotateKey(ctx context.Context, in *RotateKeyRequest, opts ...grpc.CallOption) (*RotateKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateKeyResponse)
+	err := c.cc.Invoke(ctx, KeyProviderService_RotateKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *keyProviderServiceClient) GenerateDataKey(ctx context.Context, in *GenerateDataKeyRequest, opts ...grpc.CallOption) (*GenerateDataKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GenerateDataKeyResponse)
@@ -134,6 +148,9 @@ type KeyProviderServiceServer interface {
 	// KeyStatus says which key wraps now. Needs CAPABILITY_ROTATE, as do the
 	// following.
 	KeyStatus(context.Context, *KeyStatusRequest) (*KeyStatusResponse, error)
+	// RotateKey makes a new version of the key, which wraps from then on.
+	// UNIMPLEMENTED where that is done elsewhere.
+	RotateKey(context.Context, *RotateKeyRequest) (*RotateKeyResponse, error)
 	// GenerateDataKey has the service make a data key, and wrap it.
 	GenerateDataKey(context.Context, *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error)
 	// Rewrap wraps with the newest version of the key what an earlier one has
@@ -160,6 +177,9 @@ func (UnimplementedKeyProviderServiceServer) ExportKey(context.Context, *ExportK
 }
 func (UnimplementedKeyProviderServiceServer) KeyStatus(context.Context, *KeyStatusRequest) (*KeyStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method KeyStatus not implemented")
+}
+func (UnimplementedKeyProviderServiceServer) RotateKey(context.Context, *RotateKeyRequest) (*RotateKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateKey not implemented")
 }
 func (UnimplementedKeyProviderServiceServer) GenerateDataKey(context.Context, *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GenerateDataKey not implemented")
@@ -260,6 +280,24 @@ func _KeyProviderService_KeyStatus_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyProviderService_RotateKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyProviderServiceServer).RotateKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyProviderService_RotateKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyProviderServiceServer).RotateKey(ctx, req.(*RotateKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KeyProviderService_GenerateDataKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GenerateDataKeyRequest)
 	if err := dec(in); err != nil {
@@ -318,6 +356,10 @@ var KeyProviderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "KeyStatus",
 			Handler:    _KeyProviderService_KeyStatus_Handler,
+		},
+		{
+			MethodName: "RotateKey",
+			Handler:    _KeyProviderService_RotateKey_Handler,
 		},
 		{
 			MethodName: "GenerateDataKey",
