@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -67,8 +68,7 @@ func (o *Own) Start() {
 	if o.child != nil {
 		return
 	}
-	// It dies with the test's process, which may be killed.
-	c, err := start(o.plan, o.log, &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL})
+	c, err := start(o.plan, o.log, diesWithUs())
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -84,7 +84,9 @@ func (o *Own) Stop() {
 	if o.child == nil {
 		return
 	}
-	if err := o.child.stop(o.t.Context(), stopLimit); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*stopLimit) // clean-up functions may stop it
+	defer cancel()
+	if err := o.child.stop(ctx, stopLimit); err != nil {
 		o.t.Fatal(err)
 	}
 	<-o.child.exited

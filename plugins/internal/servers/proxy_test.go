@@ -15,6 +15,7 @@ import (
 	"time"
 
 	miniogo "github.com/minio/minio-go/v7"
+	"go.uber.org/goleak"
 )
 
 // echo is an HTTP server that answers what it is sent, and remembers how much of every body it got.
@@ -322,6 +323,36 @@ func TestProxyBlackHole(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Errorf("when it is closed: %v", err)
 	}
+}
+
+// TestProxyEnds leaves nothing behind, in whatever state it is.
+func TestProxyEnds(t *testing.T) {
+	e := newEcho(t)
+	before := goleak.IgnoreCurrent()
+	t.Run("under load", func(t *testing.T) {
+		f := Proxy(t, e.addr())
+		for _, hello := range []string{"", "GET ", "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello", "\x16\x03"} {
+			conn, err := net.Dial("tcp", f.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() }) // before the proxy ends
+			_, _ = io.WriteString(conn, hello)
+		}
+		waitFor(t, func() bool { return f.Requests() == 1 })
+		f.BlackHole(true)
+		conn, err := net.Dial("tcp", f.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		f.close() // with that one open
+		if _, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Error("an answer out of a black hole")
+		}
+		conn.Close()
+	})
+	goleak.VerifyNone(t, before)
 }
 
 func isTimeout(err error) bool {

@@ -18,7 +18,8 @@
 //	${XDG_CACHE_HOME:-~/.cache}/brock-servers/TOOL-VERSION/   finished programs
 //	${BROCK_SERVERS:-${TMPDIR:-/tmp}/brock-servers}/          NAME.env, NAME.pid, NAME.log, and NAME/ for data
 //
-// The second is readable by its owner only: the env files hold credentials, which are new at every start.
+// The second is readable by its owner only: the env files hold credentials, which are new at every start. Servers are
+// known by /proc, so this works on Linux.
 package servers
 
 import (
