@@ -15,8 +15,7 @@ const (
 	minBlockSize     = 64 << 10 // bytes
 	defaultBlockSize = 8 << 20  // bytes
 
-	// maxObjectSize fits into 50,000 blocks whatever size was set for them, and
-	// whether the size of the object was known or not.
+	// maxObjectSize fits into 50,000 blocks whatever size was set for them.
 	maxObjectSize = 60 << 40 // bytes
 )
 

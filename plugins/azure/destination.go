@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -47,24 +45,9 @@ func (d *destination) Close() error {
 	return nil
 }
 
-// hidden begins the names of blobs that are no objects: what Probe writes.
-const hidden = ".brock-"
-
-func checkName(name string) error {
-	if !valid(name) {
-		return fmt.Errorf("object name %q: %w", name, sdk.ErrInvalid)
-	}
-	return nil
-}
-
-func valid(name string) bool {
-	clean := fs.ValidPath(name) && name != "." && !strings.ContainsRune(name, 0)
-	return clean && !slices.ContainsFunc(strings.Split(name, "/"), func(elem string) bool { return strings.HasPrefix(elem, hidden) })
-}
-
 // blob is for an object of that name, whether there is one or not.
 func (d *destination) blob(name string) *blockblob.Client {
-	return d.container.NewBlockBlobClient(d.at.prefix + name)
+	return d.container.NewBlockBlobClient(d.at.prefix + blobName(name))
 }
 
 // tierOf is what a new object is put into; nil is for the account's own choice.

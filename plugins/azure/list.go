@@ -31,7 +31,7 @@ type entry struct {
 // pages yields what Azure lists, with the names that objects have here.
 func (d *destination) pages(ctx context.Context, prefix string, include container.ListBlobsInclude) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		full := d.at.prefix + prefix
+		full := d.at.prefix + blobName(prefix)
 		options := &container.ListBlobsFlatOptions{Prefix: &full, Include: include}
 		if d.pageSize > 0 {
 			options.MaxResults = &d.pageSize
@@ -66,7 +66,11 @@ func (d *destination) entry(item *container.BlobItem) (entry, bool) {
 	if item == nil || item.Name == nil {
 		return entry{}, false
 	}
-	name, ok := strings.CutPrefix(*item.Name, d.at.prefix)
+	blob, ok := strings.CutPrefix(*item.Name, d.at.prefix)
+	if !ok {
+		return entry{}, false
+	}
+	name, ok := objectName(blob)
 	if !ok {
 		return entry{}, false
 	}

@@ -122,10 +122,27 @@ func (u *upload) vacant(ctx context.Context) error {
 
 func (u *upload) refusal() error { return fmt.Errorf("%s: %w", u.name, u.taken) }
 
-// whole writes an object that is one block.
+// whole writes an object that is one block. If its name is said to be taken and
+// nothing is there, the blocks of an unfinished upload are, which Azurite does not
+// tell from an object then; a list of blocks replaces them.
 func (u *upload) whole(ctx context.Context, b *block) (version string, err error) {
 	buffers.send(len(b.chunks))
 	defer func() { buffers.sent(b.chunks) }()
+	version, err = u.upload(ctx, b)
+	if u.condition.IfMatch != nil || !errors.Is(err, u.taken) {
+		return version, err
+	}
+	if _, e := u.d.look(ctx, u.name); !errors.Is(e, fs.ErrNotExist) {
+		return version, err
+	}
+	id := u.blockID(0)
+	if err := u.send(ctx, id, b); err != nil {
+		return "", err
+	}
+	return u.commit(ctx, []string{id})
+}
+
+func (u *upload) upload(ctx context.Context, b *block) (version string, err error) {
 	sum := b.md5()
 	return u.publish(ctx, brief, func(ctx context.Context) (*azcore.ETag, error) {
 		resp, err := u.d.blob(u.name).Upload(ctx, b.reader(), &blockblob.UploadOptions{
