@@ -79,13 +79,13 @@ func unwrapTampered(k *keyring) {
 	for i := range w.Ciphertext {
 		c := slices.Clone(w.Ciphertext)
 		c[i] ^= 1 << (i % 8)
-		k.refused(fmt.Sprintf("a wrapped key with a flipped bit in byte %d", i), sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: c}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+		k.refused(fmt.Sprintf("a wrapped key with a flipped bit in byte %d", i), sdk.WrappedKey{KeyID: w.KeyID, KeyVersion: w.KeyVersion, Ciphertext: c}, sdk.ErrWrongKey, sdk.ErrCorrupt)
 	}
 	for n := range w.Ciphertext {
-		k.refused(fmt.Sprintf("the first %d bytes of a wrapped key", n), sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: w.Ciphertext[:n]}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+		k.refused(fmt.Sprintf("the first %d bytes of a wrapped key", n), sdk.WrappedKey{KeyID: w.KeyID, KeyVersion: w.KeyVersion, Ciphertext: w.Ciphertext[:n]}, sdk.ErrWrongKey, sdk.ErrCorrupt)
 	}
 	long := append(slices.Clone(w.Ciphertext), 0)
-	k.refused("a wrapped key and one byte more", sdk.WrappedKey{KeyID: w.KeyID, Ciphertext: long}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+	k.refused("a wrapped key and one byte more", sdk.WrappedKey{KeyID: w.KeyID, KeyVersion: w.KeyVersion, Ciphertext: long}, sdk.ErrWrongKey, sdk.ErrCorrupt)
 	k.unwrapTo(k.keys, w, pattern(32))
 }
 
@@ -107,7 +107,7 @@ func unwrapOther(k *keyring) {
 	}
 	k.refused("what another key wrapped", w, sdk.ErrWrongKey)
 	k.refused("what another key wrapped, under the own key's id",
-		sdk.WrappedKey{KeyID: k.wrap(pattern(32)).KeyID, Ciphertext: w.Ciphertext}, sdk.ErrWrongKey, sdk.ErrCorrupt)
+		sdk.WrappedKey{KeyID: k.wrap(pattern(32)).KeyID, KeyVersion: w.KeyVersion, Ciphertext: w.Ciphertext}, sdk.ErrWrongKey, sdk.ErrCorrupt)
 	k.unwrapTo(other, w, pattern(32))
 }
 
@@ -230,7 +230,7 @@ func wrapOddSizes(k *keyring) {
 func unwrapOtherID(k *keyring) {
 	w := k.wrap(pattern(32))
 	for _, id := range []string{w.KeyID + "x", w.KeyID[:len(w.KeyID)-1], "", "kit/another-key"} {
-		k.refused(fmt.Sprintf("a wrapped key under the id %q", id), sdk.WrappedKey{KeyID: id, Ciphertext: w.Ciphertext},
+		k.refused(fmt.Sprintf("a wrapped key under the id %q", id), sdk.WrappedKey{KeyID: id, KeyVersion: w.KeyVersion, Ciphertext: w.Ciphertext},
 			sdk.ErrWrongKey, sdk.ErrInvalid)
 	}
 	k.unwrapTo(k.keys, w, pattern(32))
@@ -247,4 +247,66 @@ func keysSeparate(k *keyring) {
 		closeValue(k.trial, other)
 	}
 	k.unwrapTo(k.keys, w, pattern(32))
+}
+
+// rotator returns what the plugin can do with versions of its key, and which key
+// wraps now.
+func (k *keyring) rotator() (sdk.KeyRotator, sdk.KeyStatus) {
+	r, ok := k.keys.(sdk.KeyRotator)
+	if !ok {
+		k.Skipf("the plugin is no KeyRotator")
+	}
+	now, err := r.KeyStatus(k.ctx)
+	if err != nil {
+		k.Fatalf("KeyStatus: %v", err)
+	}
+	if w := k.wrap(pattern(32)); w.KeyID != now.KeyID || w.KeyVersion != now.KeyVersion {
+		k.Errorf("KeyStatus names key %q version %q, and Wrap %q version %q", now.KeyID, now.KeyVersion, w.KeyID, w.KeyVersion)
+	}
+	return r, now
+}
+
+func (k *keyring) current(what string, w sdk.WrappedKey, now sdk.KeyStatus) {
+	if w.KeyID != now.KeyID || w.KeyVersion != now.KeyVersion {
+		k.Errorf("%s: wrapped by key %q version %q, and %q version %q wraps now", what, w.KeyID, w.KeyVersion, now.KeyID, now.KeyVersion)
+	}
+}
+
+func generated(k *keyring) {
+	r, now := k.rotator()
+	var last []byte
+	for range 2 {
+		secret, w, err := r.GenerateDataKey(k.ctx)
+		if err != nil {
+			k.Fatalf("GenerateDataKey: %v", err)
+		}
+		key := secret.Reveal()
+		if len(key) != 32 || bytes.Equal(key, make([]byte, 32)) {
+			k.Errorf("GenerateDataKey: %d bytes, all zero: %v; want 32", len(key), bytes.Equal(key, make([]byte, len(key))))
+		}
+		if bytes.Equal(key, last) {
+			k.Errorf("GenerateDataKey gives one key twice")
+		}
+		last = key
+		k.current("GenerateDataKey", w, now)
+		k.unwrapTo(k.keys, w, key)
+	}
+}
+
+func rewraps(k *keyring) {
+	r, now := k.rotator()
+	w := k.wrap(pattern(32))
+	again, err := r.Rewrap(k.ctx, w)
+	if err != nil {
+		k.Fatalf("Rewrap: %v", err)
+	}
+	k.current("Rewrap", again, now)
+	k.unwrapTo(k.keys, again, pattern(32))
+	k.unwrapTo(k.keys, w, pattern(32))
+	bad := w
+	bad.Ciphertext = slices.Clone(w.Ciphertext)
+	bad.Ciphertext[len(bad.Ciphertext)-1] ^= 1
+	if _, err := r.Rewrap(k.ctx, bad); !errors.Is(err, sdk.ErrWrongKey) && !errors.Is(err, sdk.ErrCorrupt) {
+		k.Errorf("Rewrap of what was tampered with: %v, want ErrWrongKey or ErrCorrupt", err)
+	}
 }

@@ -76,6 +76,8 @@ func keyChecks() []check[*keyring] {
 		{"put and get", "keys-wrap", "wrap of odd sizes", ofKeys(wrapOddSizes)},
 		{"put and get", "keys-wrap", "wrap that is too late", ofKeys(wrapCancelled)},
 		{"put and get", "keys-export", "export a key that fits", ofKeys(exportSize)},
+		{"put and get", "keys-rotate", "data keys that the service makes", ofKeys(generated)},
+		{"put and get", "keys-rotate", "wrapped again by the key of today", ofKeys(rewraps)},
 		{"errors", "keys-wrap", "unwrap what was tampered with", ofKeys(unwrapTampered)},
 		{"errors", "keys-wrap", "unwrap under another id", ofKeys(unwrapOtherID)},
 		{"errors", "keys-wrap", "unwrap with another key", ofKeys(unwrapOther)},

@@ -111,7 +111,7 @@ func (r *ring) Wrap(ctx context.Context, dataKey []byte) (sdk.WrappedKey, error)
 		}
 		kept.Store(f, f)
 	}
-	w := sdk.WrappedKey{KeyID: r.id(), Ciphertext: append(r.sum(dataKey), r.mix(dataKey)...)}
+	w := sdk.WrappedKey{KeyID: r.id(), KeyVersion: "1", Ciphertext: append(r.sum(dataKey), r.mix(dataKey)...)}
 	switch r.broken {
 	case "plain text":
 		w.Ciphertext = append(w.Ciphertext, dataKey...)
@@ -155,6 +155,49 @@ func (r *ring) ExportKey(context.Context) (sdk.Secret, error) {
 		return sdk.NewSecret(rand.Text()[:16]), nil
 	}
 	return r.key, nil
+}
+
+func (r *ring) KeyStatus(context.Context) (sdk.KeyStatus, error) {
+	if r.broken == "names another version" {
+		return sdk.KeyStatus{KeyID: r.id(), KeyVersion: "2"}, nil
+	}
+	return sdk.KeyStatus{KeyID: r.id(), KeyVersion: "1"}, nil
+}
+
+func (r *ring) RotateKey(context.Context) (sdk.KeyStatus, error) {
+	return sdk.KeyStatus{}, sdk.ErrUnsupported
+}
+
+func (r *ring) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, error) {
+	key := []byte(rand.Text() + rand.Text())[:32]
+	switch r.broken {
+	case "makes one key for all":
+		key = []byte("0123456789abcdef0123456789abcdef")
+	case "makes a short key":
+		key = key[:31]
+	}
+	w, err := r.Wrap(ctx, key)
+	if r.broken == "wraps another key than it made" {
+		key[0] ^= 1
+	}
+	return sdk.NewSecret(key), w, err
+}
+
+func (r *ring) Rewrap(ctx context.Context, w sdk.WrappedKey) (sdk.WrappedKey, error) {
+	key, err := r.Unwrap(ctx, w)
+	switch {
+	case r.broken == "rewraps anything":
+		return w, nil
+	case err != nil:
+		return sdk.WrappedKey{}, err
+	case r.broken == "rewraps another key":
+		key[0] ^= 1
+	}
+	again, err := r.Wrap(ctx, key)
+	if r.broken == "rewraps with yesterday's key" {
+		again.KeyVersion = "0"
+	}
+	return again, err
 }
 
 func ringOf(key, broken string) Subject {
