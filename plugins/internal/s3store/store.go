@@ -58,10 +58,16 @@ func newStore(c *client) *Store {
 	return s
 }
 
-// Close ends what goes on in the background, and waits for it.
+// closeTime is how long Close lets what goes on in the background come to its
+// end.
+const closeTime = 3 * time.Second
+
+// Close waits for what goes on in the background, and ends it if that takes long.
 func (s *Store) Close() error {
-	s.end()
+	late := time.AfterFunc(closeTime, s.end)
 	s.running.Wait()
+	late.Stop()
+	s.end()
 	return nil
 }
 
