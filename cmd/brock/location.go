@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -9,10 +11,35 @@ import (
 )
 
 // locationFlag says where backups are.
-type locationFlag struct{ uri string }
+type locationFlag struct {
+	uri  string
+	file string // with settings that the URI does not show
+}
 
 func (l *locationFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&l.uri, "location", "l", "", "where backups are: a path or a `URI`")
+	l.addSettings(cmd)
+}
+
+// addSettings adds the flag for what does not stand on the command line, which
+// everybody can see.
+func (l *locationFlag) addSettings(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.file, "location-settings", "", "settings of the location, such as keys, are in `FILE`, as YAML or JSON; what the URI says comes first")
+}
+
+// settings returns those in the file.
+func (l *locationFlag) settings(a *app) (map[string]any, error) {
+	if l.file == "" {
+		return nil, nil
+	}
+	settings, err := readSettings(l.file)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(l.file); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		a.logger.Warn("others may read the settings of the location; chmod 0600 the file", "file", l.file, "mode", info.Mode().Perm())
+	}
+	return settings, nil
 }
 
 func (l *locationFlag) check() error {
@@ -26,7 +53,11 @@ func (l *locationFlag) open(ctx context.Context, a *app) (host.Location, error) 
 	if err := l.check(); err != nil {
 		return host.Location{}, err
 	}
-	opened, err := a.plugins.OpenDestination(ctx, l.uri)
+	settings, err := l.settings(a)
+	if err != nil {
+		return host.Location{}, err
+	}
+	opened, err := a.plugins.OpenDestination(ctx, l.uri, settings)
 	if err != nil {
 		return host.Location{}, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) pluginBench() *cobra.Command {
-	total, load := "", doctor.Load{}
+	total, load, at := "", doctor.Load{}, locationFlag{}
 	cmd := &cobra.Command{
 		Use:   "bench LOCATION",
 		Short: "Measure how fast a location is",
@@ -32,12 +32,14 @@ plugin took for it, and how much memory the plugin has had at most. The objects 
 				return usageError("", "--objects and --parallel are at least 1")
 			}
 			load.Size = int64(bytes) / int64(load.Objects)
-			return a.bench(cmd.Context(), args[0], load)
+			at.uri = args[0]
+			return a.bench(cmd.Context(), &at, load)
 		},
 	}
 	cmd.Flags().StringVar(&total, "size", "256MiB", "all objects together have `SIZE`")
 	cmd.Flags().IntVar(&load.Objects, "objects", 8, "store `N` objects")
 	cmd.Flags().IntVar(&load.Parallel, "parallel", 2, "`N` objects are under way at once")
+	at.addSettings(cmd)
 	return cmd
 }
 
@@ -50,12 +52,16 @@ type benchView struct {
 	Phases   []doctor.Phase `json:"phases"`
 }
 
-func (a *app) bench(ctx context.Context, uri string, load doctor.Load) error {
-	found, err := a.plugins.Resolve(ctx, uri)
+func (a *app) bench(ctx context.Context, at *locationFlag, load doctor.Load) error {
+	settings, err := at.settings(a)
 	if err != nil {
 		return err
 	}
-	opened, err := a.plugins.OpenDestination(ctx, uri)
+	found, err := a.plugins.Resolve(ctx, at.uri, settings)
+	if err != nil {
+		return err
+	}
+	opened, err := a.plugins.OpenDestination(ctx, at.uri, settings)
 	if err != nil {
 		return err
 	}

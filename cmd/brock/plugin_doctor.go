@@ -16,7 +16,8 @@ import (
 )
 
 func (a *app) pluginDoctor() *cobra.Command {
-	return &cobra.Command{
+	var at locationFlag
+	cmd := &cobra.Command{
 		Use:   "doctor LOCATION",
 		Short: "Find out what is wrong with a location",
 		Long: `Doctor finds the plugin of a location, starts it, and tries the location step by
@@ -28,8 +29,13 @@ The exit code is 0 if all is well, 1 if the location cannot be used as it is, an
 3 if the plugin breaks a promise that backups rely on.`,
 		Example: "  brock plugin doctor ./backups\n  brock plugin doctor ./backups --json",
 		Args:    exactArg("location"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.examine(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at.uri = args[0]
+			return a.examine(cmd.Context(), &at)
+		},
 	}
+	at.addSettings(cmd)
+	return cmd
 }
 
 // An examination is what the doctor found.
@@ -47,9 +53,13 @@ type settingUse struct {
 	Secret bool   `json:"secret,omitempty"`
 }
 
-func (a *app) examine(ctx context.Context, uri string) error {
+func (a *app) examine(ctx context.Context, at *locationFlag) error {
+	settings, err := at.settings(a)
+	if err != nil {
+		return err
+	}
 	v := &examination{Steps: []doctor.Step{}}
-	a.steps(ctx, uri, v)
+	a.steps(ctx, at.uri, settings, v)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -67,7 +77,7 @@ func (a *app) examine(ctx context.Context, uri string) error {
 }
 
 // steps goes through all that can be wrong, and ends where nothing can follow.
-func (a *app) steps(ctx context.Context, uri string, v *examination) {
+func (a *app) steps(ctx context.Context, uri string, given map[string]any, v *examination) {
 	add := func(s doctor.Step) bool {
 		v.Steps = append(v.Steps, s)
 		a.showStep(s)
@@ -83,7 +93,7 @@ func (a *app) steps(ctx context.Context, uri string, v *examination) {
 	v.Location = "the location"
 	var found plugindir.Resolved
 	if !timed("plugin found", func() (err error) {
-		found, err = a.plugins.Resolve(ctx, uri)
+		found, err = a.plugins.Resolve(ctx, uri, given)
 		return err
 	}) {
 		return
@@ -99,7 +109,7 @@ func (a *app) steps(ctx context.Context, uri string, v *examination) {
 	a.showSettings(v)
 	var opened *plugindir.Opened
 	if !timed("settings accepted", func() (err error) {
-		opened, err = a.plugins.OpenDestination(ctx, uri)
+		opened, err = a.plugins.OpenDestination(ctx, uri, given)
 		return err
 	}) {
 		return
@@ -145,7 +155,9 @@ func (a *app) settingsInUse(found plugindir.Resolved) (uses []settingUse) {
 		switch {
 		case slices.Contains(found.Settings, s.Name):
 			u.From = "from the location"
-		case s.Env != "" && os.Getenv(s.Env) != "" && a.sees(s.Env):
+		case slices.Contains(found.Request, s.Name):
+			u.From = "from --location-settings"
+		case s.Env != "" && os.Getenv(s.Env) != "" && a.sees(found.Plugin, s.Env):
 			u.From = "from the environment variable " + s.Env
 		case s.Env != "" && os.Getenv(s.Env) != "":
 			u.From = "not given: " + s.Env + " is set, but the plugin does not see it without --plugin-env " + s.Env
@@ -159,7 +171,9 @@ func (a *app) settingsInUse(found plugindir.Resolved) (uses []settingUse) {
 	return uses
 }
 
-// sees reports whether plugins see an environment variable.
-func (a *app) sees(name string) bool {
-	return slices.Contains(a.pluginEnv, name) || slices.Contains(plugindir.EveryPluginSees(), name)
+// sees reports whether a plugin sees an environment variable.
+func (a *app) sees(p plugindir.Plugin, name string) bool {
+	return slices.ContainsFunc(plugindir.Variables(p.Description, a.pluginEnv), func(v plugindir.Variable) bool {
+		return v.Name == name && v.Seen
+	})
 }

@@ -18,8 +18,11 @@ func (a *app) pluginEnvironment() *cobra.Command {
 		Use:   "env NAME",
 		Short: "Show which environment variables a plugin sees",
 		Long: `Env shows which variables of the environment a plugin sees, and which ones it
-would read but does not see. A plugin sees a few variables that are no secrets,
-and those that are named with --plugin-env. Values are never shown.`,
+would read but does not see. A plugin sees a few variables that are no secrets;
+of those that it reads, the ones that begin with its own name or with that of one
+of its schemes, as MINIO_ does for minio, or AWS_ for s3, GS_ and GOOGLE_ for gs,
+and VAULT_ for vaultkeys; and those that are named with --plugin-env. It sees them
+when it is used, not when it is only asked what it is. Values are never shown.`,
 		Example: "  brock plugin env nfs\n  brock plugin env keyfile --plugin-env TZ --json",
 		Args:    exactArg("plugin"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.showEnv(cmd.Context(), args[0]) },
@@ -52,42 +55,23 @@ func (a *app) showEnv(ctx context.Context, name string) error {
 	})
 }
 
-// variables are those that are set and every plugin sees, those that are
-// permitted, and those that give a setting of the plugin.
+// variables are those that the plugin names, those that are permitted, and of
+// those that every plugin sees the ones that are set.
 func (a *app) variables(p plugindir.Plugin) (all []variable) {
-	add := func(v variable) {
-		_, v.Set = os.LookupEnv(v.Name)
-		v.Seen = v.Set && a.sees(v.Name)
-		all = append(all, v)
-	}
-	var named []string
-	for _, s := range p.Description.Settings {
-		if s.Env == "" {
+	for _, v := range plugindir.Variables(p.Description, a.pluginEnv) {
+		_, set := os.LookupEnv(v.Name)
+		one := variable{Name: v.Name, Set: set, Seen: set && v.Seen, Why: v.Why}
+		if !set && slices.Contains(plugindir.EveryPluginSees(), v.Name) && v.Setting == nil {
 			continue
 		}
-		named = append(named, s.Env)
-		v := variable{Name: s.Env, Setting: s.Name, Secret: s.Secret, Why: "gives setting " + s.Name}
-		if s.Secret {
-			v.Why += ", a secret"
-		}
-		if _, set := os.LookupEnv(s.Env); !a.sees(s.Env) {
-			v.Why += "; let the plugin see it with --plugin-env " + s.Env
-			if !set {
-				v.Why = "would give setting " + s.Name + "; set it, and name it with --plugin-env " + s.Env
+		if s := v.Setting; s != nil {
+			one.Setting, one.Secret, one.Why = s.Name, s.Secret, "gives setting "+s.Name
+			if s.Secret {
+				one.Why += ", a secret"
 			}
+			one.Why += "; " + v.Why
 		}
-		add(v)
-	}
-	for _, name := range a.pluginEnv {
-		if !slices.Contains(named, name) {
-			named = append(named, name)
-			add(variable{Name: name, Why: "named with --plugin-env"})
-		}
-	}
-	for _, name := range plugindir.EveryPluginSees() {
-		if _, set := os.LookupEnv(name); set && !slices.Contains(named, name) {
-			add(variable{Name: name, Why: "every plugin sees it"})
-		}
+		all = append(all, one)
 	}
 	return all
 }

@@ -49,6 +49,9 @@ func showPlugin(w io.Writer, v pluginView) {
 	if limits := limitsOf(v.Limits); limits != "" {
 		fmt.Fprintf(t, "limits\t%s\n", limits)
 	}
+	if len(v.Env) > 0 {
+		fmt.Fprintf(t, "reads\t%s\n", strings.Join(v.Env, ", "))
+	}
 	t.Flush()
 	if v.Doc != "" {
 		fmt.Fprintf(w, "\n%s\n", v.Doc)

@@ -33,7 +33,7 @@ func (r round) opens(uri string, env ...string) (string, error) {
 	starts := r.t.TempDir()
 	d := New(r.dirs, Options{CacheDir: r.cache, Env: append(env, "BROCK_TEST_STARTS="+starts)})
 	defer d.Close()
-	_, err := d.OpenDestination(r.t.Context(), uri)
+	_, err := d.OpenDestination(r.t.Context(), uri, nil)
 	marks, _ := os.ReadDir(starts)
 	var names []string
 	for _, m := range marks {
@@ -335,7 +335,7 @@ func TestUnlockedPluginsAreNoticedOnce(t *testing.T) {
 func TestPluginsAreRevived(t *testing.T) {
 	t.Parallel()
 	d := with(t, Options{}, plugins(t, "brock-destination-red"))
-	opened, err := d.OpenDestination(t.Context(), "red://host/x")
+	opened, err := d.OpenDestination(t.Context(), "red://host/x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func (in *installer) put(ctx context.Context, file string, data []byte) (Install
 
 // describe asks the staged file, and none that took its place, what it is.
 func (in *installer) describe(ctx context.Context, staged string, digest Digest) (sdk.Description, error) {
-	o := in.d.launchOptions(staged)
+	o := in.d.launchOptions(staged, in.d.opts.Env)
 	o.Digest = digest
 	p, err := launch.Start(ctx, staged, o)
 	if err != nil {

@@ -36,26 +36,52 @@ func parseLocation(s string) (location, error) {
 	if err != nil {
 		return location{}, invalid("write special characters in user, password and path as %XX", "the %s location is not a valid URI", scheme)
 	}
-	query, err := url.ParseQuery(u.RawQuery)
+	settings, err := parseSettings(scheme, u.RawQuery)
 	if err != nil {
-		return location{}, invalid("write special characters in a setting as %XX", "the settings of the %s location are not valid", scheme)
+		return location{}, err
 	}
 	if u.Fragment != "" {
 		return location{}, invalid("write %23 for a # that is part of the path", "the %s location has a part behind a #", scheme)
 	}
-	l := location{scheme: strings.ToLower(u.Scheme), settings: map[string]string{}}
-	for name, values := range query {
-		if name == "uri" || len(values) > 1 {
-			return location{}, invalid("", "the %s location gives the setting %q twice", scheme, name)
-		}
-		l.settings[name] = values[0]
-	}
+	l := location{scheme: strings.ToLower(u.Scheme), settings: settings}
 	u.Scheme, u.RawQuery, u.ForceQuery = l.scheme, "", false
 	l.uri = u.String()
 	u.User = nil
 	l.public = u.String()
 	return l, nil
 }
+
+// parseSettings takes a query apart. As in every URI, + and %20 are a space, and
+// %2B is a +. Two things that other programs get wrong have one meaning here: keys
+// and tokens have no spaces, so that a + in one is itself; and a semicolon is no
+// separator. No error shows a value.
+func parseSettings(scheme, query string) (map[string]string, error) {
+	settings := map[string]string{}
+	for part := range strings.SplitSeq(query, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(name)
+		if err == nil && spaceless.MatchString(name) {
+			value = strings.ReplaceAll(value, "+", "%2B")
+		}
+		if err == nil {
+			value, err = url.QueryUnescape(value)
+		}
+		if err != nil {
+			return nil, invalid("write special characters in a setting as %XX: % is %25, & is %26, # is %23", "the settings of the %s location are not valid", scheme)
+		}
+		if _, twice := settings[name]; twice || name == "uri" {
+			return nil, invalid("", "the %s location gives the setting %q twice", scheme, name)
+		}
+		settings[name] = value
+	}
+	return settings, nil
+}
+
+// spaceless are the settings whose values have no spaces.
+var spaceless = regexp.MustCompile(`(?i)key|secret|token|sas|signature|connection`)
 
 // A misuse is an error that another command line would cure.
 type misuse struct{ text, hint string }

@@ -23,6 +23,14 @@ func TestParseLocation(t *testing.T) {
 			scheme: "s3", uri: "s3://KEY:SECRET@host/bucket/dir", public: "s3://host/bucket/dir",
 			settings: map[string]string{"region": "eu", "secretkey": "SECRET"},
 		},
+		"s3:///b?secretKey=a+b/c%2Bd%2Fe%20f==&accessKey=x;y&note=a+b%2Bc&": {
+			scheme: "s3", uri: "s3:///b", public: "s3:///b",
+			settings: map[string]string{"secretKey": "a+b/c+d/e f==", "accessKey": "x;y", "note": "a b+c"},
+		},
+		"azure://a/b?sas=sig%3Da%252Bb%26se%3D1+2&account_key=+": {
+			scheme: "azure", uri: "azure://a/b", public: "azure://a/b",
+			settings: map[string]string{"sas": "sig=a%2Bb&se=1+2", "account_key": "+"},
+		},
 	} {
 		got, err := parseLocation(in)
 		if err != nil {

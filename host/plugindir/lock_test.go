@@ -87,10 +87,10 @@ func TestALockIsEnforcedWhereThereIsOne(t *testing.T) {
 				t.Errorf("%v has the hint %q, want how to lock", err, sdk.Hint(err))
 			}
 		}
-		if _, err := d.OpenDestination(t.Context(), "red://host/x"); err != nil {
+		if _, err := d.OpenDestination(t.Context(), "red://host/x", nil); err != nil {
 			t.Errorf("with trust %q: %v", trust, err)
 		}
-		if _, err := d.OpenDestination(t.Context(), "unlisted://host/x"); !errors.Is(err, fs.ErrInvalid) {
+		if _, err := d.OpenDestination(t.Context(), "unlisted://host/x", nil); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("with trust %q, of an unlisted plugin: %v", trust, err)
 		}
 	}
@@ -245,7 +245,7 @@ func TestBadFilesAreSetAside(t *testing.T) {
 	if want := "file refused set aside, destination-dangling refused set aside, destination-pipe refused set aside, destination-red open ready"; err != nil || trusts(got) != want {
 		t.Errorf("%s, %v; want %s", trusts(got), err, want)
 	}
-	if _, err := d.OpenDestination(t.Context(), "red://host/x"); err != nil {
+	if _, err := d.OpenDestination(t.Context(), "red://host/x", nil); err != nil {
 		t.Error(err)
 	}
 }

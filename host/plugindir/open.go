@@ -23,7 +23,13 @@ type Opened struct {
 // whose scheme decides on the plugin and whose query holds settings of that
 // plugin. A scheme that no plugin serves, or that two serve, is an
 // [fs.ErrInvalid].
-func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error) {
+//
+// The request holds settings that whoever asks has given beside the URI, as
+// Dgraph's requests do with accessKey, secretKey, sessionToken and anonymous. What
+// the URI says comes first, then the request, and then the environment of the
+// plugin; credentials are not mixed from two of them. Empty values of the request
+// give nothing.
+func (d *Dirs) OpenDestination(ctx context.Context, uri string, request map[string]any) (*Opened, error) {
 	loc, err := parseLocation(uri)
 	if err != nil {
 		return nil, err
@@ -36,10 +42,11 @@ func (d *Dirs) OpenDestination(ctx context.Context, uri string) (*Opened, error)
 	if err != nil {
 		return nil, err
 	}
-	settings := map[string]any{"uri": loc.uri}
-	for name, value := range loc.settings {
-		settings[name] = value
+	if _, ok := request["uri"]; ok {
+		return nil, invalid("name the location once", "%s: the settings name another location", loc.public)
 	}
+	settings := combine(loc.settings, request)
+	settings["uri"] = loc.uri
 	dest, err := proc.s.OpenDestination(ctx, settings)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", loc.public, err)

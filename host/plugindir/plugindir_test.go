@@ -54,8 +54,8 @@ func prepare(name string) {
 
 type config struct {
 	URI    string     `json:"uri"`
-	Colour string     `json:"colour"`
-	Secret sdk.Secret `json:"secret"`
+	Colour string     `json:"colour" env:"RED_COLOUR"`
+	Secret sdk.Secret `json:"secret" env:"OTHERS_SECRET"`
 }
 
 // serve is a destination in memory that keeps, as an object, the settings it
@@ -65,10 +65,12 @@ func serve(name string) {
 	if other := os.Getenv("BROCK_TEST_SCHEME"); other != "" {
 		schemes = []string{other}
 	}
-	sdk.ServeDestination(sdk.Plugin{Name: name, Version: "1", Schemes: schemes},
+	sdk.ServeDestination(sdk.Plugin{Name: name, Version: "1", Schemes: schemes, Env: []string{"RED_TRACE", "AWS_TRACE", "LD_TRACE"}},
 		func(ctx context.Context, c config) (sdk.Destination, error) {
 			m := sdktest.NewMemory()
-			return m, m.Put(ctx, "settings", strings.NewReader(c.URI+" "+c.Colour))
+			return m, errors.Join(
+				m.Put(ctx, "settings", strings.NewReader(c.URI+" "+c.Colour)),
+				m.Put(ctx, "environment", strings.NewReader(strings.Join(os.Environ(), "\n"))))
 		})
 }
 
@@ -144,7 +146,7 @@ func TestOpenDestinationHandsSettingsToThePluginOfTheScheme(t *testing.T) {
 		"red://host/x":                          "red://host/x ",
 		"navy://me:pw@host/y?colour=dark%20sea": "navy://me:pw@host/y dark sea",
 	} {
-		opened, err := d.OpenDestination(t.Context(), uri)
+		opened, err := d.OpenDestination(t.Context(), uri, nil)
 		if err != nil {
 			t.Errorf("OpenDestination(%s): %v", uri, err)
 			continue
@@ -168,7 +170,7 @@ func TestOpenDestinationHandsSettingsToThePluginOfTheScheme(t *testing.T) {
 func TestOpenDestinationOfAnUnknownScheme(t *testing.T) {
 	dir := plugins(t, "brock-destination-red", "brock-destination-blue-navy", "brock-destination-broken")
 	d := open(t, dir, "/nonexistent")
-	_, err := d.OpenDestination(t.Context(), "green://me:pw@host/x")
+	_, err := d.OpenDestination(t.Context(), "green://me:pw@host/x", nil)
 	if !errors.Is(err, fs.ErrInvalid) {
 		t.Fatalf("got %v, want an ErrInvalid", err)
 	}
@@ -193,7 +195,7 @@ func TestPluginThatFailsIsTheCause(t *testing.T) {
 		"/plain/path":      {"brock-destination-broken"},
 		"broken://somehow": {"brock-destination-broken", "brock-destination-red"},
 	} {
-		_, err := open(t, plugins(t, names...)).OpenDestination(t.Context(), uri)
+		_, err := open(t, plugins(t, names...)).OpenDestination(t.Context(), uri, nil)
 		if err == nil || errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "brock-destination-broken") || strings.Contains(err.Error(), "no plugin") {
 			t.Errorf("%s: %v, want why the plugin did not start", uri, err)
 		}
@@ -202,7 +204,7 @@ func TestPluginThatFailsIsTheCause(t *testing.T) {
 
 func TestTwoPluginsOfOneSchemeAreRefused(t *testing.T) {
 	dir := plugins(t, "brock-destination-red", "brock-destination-red-blue")
-	_, err := open(t, dir).OpenDestination(t.Context(), "red://host/x")
+	_, err := open(t, dir).OpenDestination(t.Context(), "red://host/x", nil)
 	if !errors.Is(err, fs.ErrInvalid) {
 		t.Fatalf("got %v, want an ErrInvalid", err)
 	}
@@ -214,7 +216,7 @@ func TestTwoPluginsOfOneSchemeAreRefused(t *testing.T) {
 }
 
 func TestUnknownSettingIsNamed(t *testing.T) {
-	_, err := open(t, plugins(t, "brock-destination-red")).OpenDestination(t.Context(), "red://host/x?color=dark")
+	_, err := open(t, plugins(t, "brock-destination-red")).OpenDestination(t.Context(), "red://host/x?color=dark", nil)
 	if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "color") {
 		t.Errorf("got %v, want an ErrInvalid that names color", err)
 	}
@@ -333,7 +335,7 @@ func TestOpenKeyProvider(t *testing.T) {
 func TestAPluginIsStartedOnce(t *testing.T) {
 	d := open(t, plugins(t, "brock-destination-red"))
 	for range 3 {
-		if _, err := d.OpenDestination(t.Context(), "red://host/x"); err != nil {
+		if _, err := d.OpenDestination(t.Context(), "red://host/x", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -346,10 +348,10 @@ func TestAnInterruptedStartIsTriedAgain(t *testing.T) {
 	d := open(t, plugins(t, "brock-destination-red"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := d.OpenDestination(ctx, "red://host/x"); !errors.Is(err, context.Canceled) {
+	if _, err := d.OpenDestination(ctx, "red://host/x", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that ended: %v, want context.Canceled", err)
 	}
-	if _, err := d.OpenDestination(t.Context(), "red://host/x"); err != nil {
+	if _, err := d.OpenDestination(t.Context(), "red://host/x", nil); err != nil {
 		t.Errorf("the next time: %v", err)
 	}
 }

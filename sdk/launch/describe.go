@@ -36,7 +36,7 @@ func (p *Process) describe(ctx context.Context) error {
 	}
 	p.description = description(res)
 	p.puts = turnstile.New(p.description.Limits.ConcurrentPuts)
-	p.runner.log.settle(p.runner.env, p.runner.given, p.description.Settings)
+	p.runner.log.settle(p.runner.env, p.runner.given, &p.description)
 	return p.connectBulk(res.GetBulkSocket())
 }
 

@@ -29,10 +29,17 @@ func (l *log) hideEnv(usual, given []string) {
 }
 
 // settle hides the value of every variable that gives a secret setting, and
-// shows those of the variables that give another. What a plugin reads without
-// saying so, as the library of a storage does, stays hidden.
-func (l *log) settle(usual, given []string, settings []sdk.Setting) {
-	for _, s := range settings {
+// shows those of the variables that give another, and of those that the plugin
+// names and that are not called like a secret. What a plugin reads without saying
+// so stays hidden.
+func (l *log) settle(usual, given []string, d *sdk.Description) {
+	for _, v := range given {
+		if name, value, _ := strings.Cut(v, "="); slices.Contains(d.Env, name) && !secretName.MatchString(name) {
+			l.reveal(value)
+			defer l.hidePassword(value)
+		}
+	}
+	for _, s := range d.Settings {
 		for _, v := range slices.Concat(usual, given) {
 			name, value, _ := strings.Cut(v, "=")
 			switch {
@@ -46,6 +53,10 @@ func (l *log) settle(usual, given []string, settings []sdk.Setting) {
 		}
 	}
 }
+
+// secretName is what variables with secrets are called. One that holds the name
+// of a file is not among them.
+var secretName = regexp.MustCompile(`(?i)(KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?|SAS|CONNECTION_STRING|AUTH\w*)(_?ID)?\d*$`)
 
 // hideSettings hides what is secret among the settings of an instance, and a
 // location's password.

@@ -19,16 +19,34 @@ func TestVariablesAreHiddenUntilThePluginSaysWhichAreSecrets(t *testing.T) {
 	if got := l.safe(text); got != before {
 		t.Errorf("before the description:\n%s, want\n%s", got, before)
 	}
-	l.settle(usual, given, []sdk.Setting{
+	l.settle(usual, given, &sdk.Description{Settings: []sdk.Setting{
 		{Name: "region", Env: "REGION"},
 		{Name: "proxy", Env: "HTTPS_PROXY"},
 		{Name: "plain"},
 		{Name: "key", Env: "KEY", Secret: true},
 		{Name: "pin", Env: "PIN", Secret: true},
-	})
+	}})
 	const after = "eu-west-1, [secret], [secret], [secret], 1, http://user:[secret]@proxy:3128, [secret], Europe/Berlin"
 	if got := l.safe(text); got != after {
 		t.Errorf("after the description:\n%s, want\n%s", got, after)
+	}
+}
+
+// Of the variables that a plugin names and that give no setting, those are secrets
+// that are called like one.
+func TestNamedVariablesAreHiddenByTheirNames(t *testing.T) {
+	for name, secret := range map[string]bool{
+		"AWS_SECRET_ACCESS_KEY": true, "AWS_ACCESS_KEY_ID": true, "AWS_SESSION_TOKEN": true, "MINIO_ROOT_PASSWORD": true,
+		"AZURE_STORAGE_CONNECTION_STRING": true, "AZURE_STORAGE_SAS": true, "AWS_CONTAINER_AUTHORIZATION_TOKEN": true,
+		"AWS_REGION": false, "AWS_WEB_IDENTITY_TOKEN_FILE": false, "AWS_ROLE_ARN": false, "MINIO_ROOT_USER": false, "AZURE_TENANT_ID": false,
+	} {
+		l := newLog("p", &Options{Logger: hclog.NewNullLogger()})
+		given := []string{name + "=value-of-the-variable"}
+		l.hideEnv(nil, given)
+		l.settle(nil, given, &sdk.Description{Plugin: sdk.Plugin{Env: []string{name}}})
+		if hidden := l.safe("value-of-the-variable") == "[secret]"; hidden != secret {
+			t.Errorf("%s is hidden: %v, want %v", name, hidden, secret)
+		}
 	}
 }
 
