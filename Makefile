@@ -1,7 +1,8 @@
 # Everything CI does, a developer can do: make check.
 
 # name=folder of every plugin; the program is called brock-<name>.
-PLUGINS := destination-nfs=plugins/nfs keyprovider-keyfile=plugins/keyfile
+PLUGINS := destination-nfs=plugins/nfs destination-s3=plugins/s3 destination-minio=plugins/minio \
+	destination-azure=plugins/azure keyprovider-keyfile=plugins/keyfile keyprovider-vaultkeys=plugins/vaultkeys
 
 TOOLS := \
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 \
@@ -80,6 +81,7 @@ check: fmt generate lint test ## all of the above; fails if it changed a file
 bench: build ## measure backup and restore against Badger's own, and the hop to a plugin against a bare socket
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout $(TESTTIME) ./host
 	go test -run '^$$' -bench '^BenchmarkHop$$' -benchtime 1x -timeout $(TESTTIME) ./sdk/launch
+	go test -run '^$$' -bench '^BenchmarkS3$$' -benchtime 1x -timeout $(TESTTIME) ./cmd/brock
 
 servers: ## start the servers that tests need, or SERVERS="minio versitygw"
 	@go run ./plugins/internal/servers/run start $(SERVERS)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,19 +15,43 @@ import (
 	"github.com/brock-backup/brock/sdk"
 )
 
-// keyFlags name the key of encrypted backups, in Dgraph's two spellings, or a
-// plugin that has it.
+// keyFlags name the key of encrypted backups: a file or Vault, each in Dgraph's two
+// spellings, or a plugin that has it.
 type keyFlags struct {
 	file     string
 	super    string
+	vault    string
+	vaults   [len(vaultFlags)]string
 	provider string
 	settings string
+}
+
+// vaultFlags are those of Dgraph 20.x, and what they are to the key provider
+// vaultkeys, whose defaults are Dgraph's.
+var vaultFlags = [...]struct{ flag, setting, usage string }{
+	{"vault-addr", "addr", "the key is in Vault at `URL`"},
+	{"vault-roleid-file", "role_id_file", "`FILE` with the role id for Vault"},
+	{"vault-secretid-file", "secret_id_file", "`FILE` with the secret id for Vault"},
+	{"vault-path", "path", "`PATH` of the secret in Vault"},
+	{"vault-field", "field", "`FIELD` of the secret in Vault"},
+	{"vault-format", "format", "`FORMAT` of the field in Vault: base64 or raw"},
+}
+
+// vaultOptions are those that Dgraph 21.03 and later write in one flag. Those of access
+// control lists are Dgraph's alone.
+var vaultOptions = map[string]string{
+	"addr": "addr", "role-id-file": "role_id_file", "secret-id-file": "secret_id_file", "path": "path",
+	"enc-field": "field", "enc-format": "format", "acl-field": "", "acl-format": "",
 }
 
 func (k *keyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&k.file, "encryption-key-file", "", "backups are encrypted with the key in `FILE` (16, 24 or 32 bytes)")
 	f.StringVar(&k.super, "encryption", "", "the same as Dgraph writes it: `\"key-file=FILE\"`")
+	f.StringVar(&k.vault, "vault", "", "the key is in Vault, as Dgraph writes it: `\"addr=...; role-id-file=...; enc-field=...\"`")
+	for i, v := range vaultFlags {
+		f.StringVar(&k.vaults[i], v.flag, "", v.usage)
+	}
 	f.StringVar(&k.provider, "key-provider", "", "the key is that of key provider `NAME`, a plugin")
 	f.StringVar(&k.settings, "key-settings", "", "settings of that plugin are in `FILE`, as YAML or JSON")
 }
@@ -34,19 +59,72 @@ func (k *keyFlags) add(cmd *cobra.Command) {
 // open returns the key provider, or nil if no key was named.
 func (k *keyFlags) open(ctx context.Context, a *app) (*host.Key, error) {
 	file, err := k.path()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	vault, err := k.vaultSettings()
+	if err != nil {
+		return nil, err
+	}
+	switch {
 	case k.provider != "" && file != "":
 		return nil, usageError("keep one of them", "a key file and --key-provider %s are two keys", k.provider)
+	case vault != nil && file != "":
+		return nil, usageError("keep one of them", "a key file and Vault are two keys")
+	case vault != nil && k.provider != "":
+		return nil, usageError("keep one of them", "Vault and --key-provider %s are two keys", k.provider)
 	case k.provider != "":
 		return k.openProvider(ctx, a)
 	case k.settings != "":
 		return nil, usageError("name the plugin with --key-provider", "--key-settings %s: settings of no plugin", k.settings)
+	case vault != nil:
+		return a.keyProvider(ctx, "vaultkeys", vault)
 	case file == "":
 		return nil, nil
 	}
 	return a.keyFile(ctx, file)
+}
+
+// vaultSettings returns what the flags say of Vault, or nil if they do not.
+func (k *keyFlags) vaultSettings() (map[string]any, error) {
+	var settings map[string]any
+	for i, v := range vaultFlags {
+		if k.vaults[i] == "" {
+			continue
+		}
+		if k.vault != "" {
+			return nil, usageError("keep one of them", "Vault is named twice, by --vault and by --%s", v.flag)
+		}
+		if settings == nil {
+			settings = map[string]any{}
+		}
+		settings[v.setting] = k.vaults[i]
+	}
+	if k.vault != "" {
+		options, err := superflag(k.vault, slices.Sorted(maps.Keys(vaultOptions))...)
+		if err != nil {
+			return nil, usageError("", "--vault: %v", err)
+		}
+		if options["enc-field"] == "" {
+			return nil, usageError("name the field that holds the key, as in enc-field=enc_key", "--vault names no enc-field")
+		}
+		settings = map[string]any{}
+		for name, value := range options {
+			if setting := vaultOptions[name]; setting != "" {
+				settings[setting] = value
+			}
+		}
+	}
+	for _, name := range []string{"role_id_file", "secret_id_file"} { // the plugin has its own working directory
+		if file, ok := settings[name].(string); ok {
+			abs, err := filepath.Abs(file)
+			if err != nil {
+				return nil, err
+			}
+			settings[name] = abs
+		}
+	}
+	return settings, nil
 }
 
 // openProvider opens anybody's key provider. Its settings may be secret, so that
@@ -59,11 +137,15 @@ func (k *keyFlags) openProvider(ctx context.Context, a *app) (*host.Key, error) 
 			return nil, err
 		}
 	}
-	provider, err := a.plugins.OpenKeyProvider(ctx, k.provider, settings)
+	return a.keyProvider(ctx, k.provider, settings)
+}
+
+func (a *app) keyProvider(ctx context.Context, name string, settings map[string]any) (*host.Key, error) {
+	provider, err := a.plugins.OpenKeyProvider(ctx, name, settings)
 	if err != nil {
 		return nil, err
 	}
-	return &host.Key{Name: k.provider, Provider: provider}, nil
+	return &host.Key{Name: name, Provider: provider}, nil
 }
 
 func (k *keyFlags) path() (string, error) {

@@ -43,14 +43,18 @@ func TestMain(m *testing.M) {
 //	shorten FILE BYTES         takes bytes off the end
 //	damaged OBJECT             restore and verify --deep of ./bad say so; then ./bad is ./good again
 //	lock DIR                   has a Badger database open until the script ends
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// runScripts runs the scripts of a folder, with variables besides the usual.
+func runScripts(t *testing.T, dir string, vars map[string]string) {
+	t.Helper()
 	plugins := buildPlugins(t)
 	fixtures, err := filepath.Abs("../../host/testdata/fixtures")
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -58,6 +62,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FIXTURES", fixtures)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
 			env.Setenv("BROCK_CACHE_DIR", env.WorkDir+"/.cache") // what one command learns, the next one knows
+			for name, value := range vars {
+				env.Setenv(name, value)
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -78,8 +85,9 @@ func buildPlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, pkg := range map[string]string{
-		"brock-destination-nfs":     "../../plugins/nfs",
-		"brock-keyprovider-keyfile": "../../plugins/keyfile",
+		"brock-destination-nfs":       "../../plugins/nfs",
+		"brock-keyprovider-keyfile":   "../../plugins/keyfile",
+		"brock-keyprovider-vaultkeys": "../../plugins/vaultkeys",
 	} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		if out, err := build.CombinedOutput(); err != nil {
