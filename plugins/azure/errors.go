@@ -81,7 +81,7 @@ var meanings = map[bloberror.Code]meaning{
 	bloberror.TargetConditionNotMet:     {sdk.ErrConflict, ""},
 
 	bloberror.AuthenticationFailed:              {sdk.ErrPermission, ""}, // see identity.hint
-	bloberror.AuthorizationFailure:              firewall,
+	bloberror.AuthorizationFailure:              {sdk.ErrPermission, ""},
 	bloberror.AuthorizationSourceIPMismatch:     firewall,
 	bloberror.AuthorizationPermissionMismatch:   {sdk.ErrPermission, ""},
 	bloberror.InsufficientAccountPermissions:    {sdk.ErrPermission, ""},
@@ -230,6 +230,15 @@ func (d *destination) permissionHint(code bloberror.Code, h http.Header) string 
 			return clockHint(off)
 		}
 	}
+	hint := d.credentialHint(code)
+	if code == bloberror.AuthorizationFailure {
+		hint += "; or the account refuses this network: look at its firewall and its private endpoints"
+	}
+	return hint
+}
+
+func (d *destination) credentialHint(code bloberror.Code) string {
+	unknown := code == bloberror.AuthenticationFailed || code == bloberror.AuthorizationFailure
 	g, now := d.who.grant, time.Now()
 	switch {
 	case d.who.anonymous:
@@ -238,7 +247,7 @@ func (d *destination) permissionHint(code bloberror.Code, h http.Header) string 
 		return fmt.Sprintf("the SAS (%s) expired at %s: make a new one", d.who.source, g.end.UTC().Format(time.RFC3339))
 	case !d.who.sas.IsZero() && now.Before(g.start):
 		return fmt.Sprintf("the SAS (%s) is valid from %s: wait, or make another", d.who.source, g.start.UTC().Format(time.RFC3339))
-	case !d.who.sas.IsZero() && code == bloberror.AuthenticationFailed:
+	case !d.who.sas.IsZero() && unknown:
 		return fmt.Sprintf("the SAS (%s) is not one of this account and container, or was revoked", d.who.source)
 	case !d.who.sas.IsZero():
 		return fmt.Sprintf("the SAS (%s) grants %q; backups need \"rwl\", and \"d\" to remove old ones", d.who.source, g.permissions)
