@@ -39,6 +39,7 @@ type BackupResult struct {
 // continue, and full otherwise. The backup becomes visible all at once when its
 // commit record is written; an error means that nothing of it is visible.
 func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, error) {
+	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, req.To)
 	if errors.Is(err, ErrNoLocation) {
 		e.log().Info("the location is new", "location", req.To.URI)

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	outage = patience{first: 2 * time.Millisecond, most: 50 * time.Millisecond, total: 300 * time.Millisecond, quiet: time.Hour}
 	os.Exit(m.Run())
 }
 

@@ -299,6 +299,7 @@ type Listing struct {
 // List returns the backups at loc, oldest first. A location without backups is
 // an empty list; one that cannot be read is an error.
 func (e *Engine) List(ctx context.Context, loc Location) ([]Listing, error) {
+	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, loc)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ const maxNoText = 20
 
 // Export writes the text that Dgraph's own export gives for the same data.
 func (e *Engine) Export(ctx context.Context, req ExportRequest) (*ExportResult, error) {
+	ctx = e.withLog(ctx)
 	each, groups, form, err := e.exported(ctx, req)
 	if err != nil {
 		return nil, err

@@ -3,43 +3,18 @@ package host
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"strings"
 	"time"
 
 	"github.com/brock-backup/brock/sdk"
 )
 
-// Small objects (manifests, records, seals) are read and written whole, and
-// tried again while the destination says that this may help.
-const (
-	maxSmall   = 1 << 30 // bytes; a larger manifest or seal is refused
-	tries      = 6
-	firstPause = 100 * time.Millisecond
-)
-
-// retry calls f until it succeeds, fails for good, or has been tried six times
-// within about six seconds.
-func retry(ctx context.Context, f func() error) error {
-	pause := firstPause
-	for try := 1; ; try++ {
-		err := f()
-		if err == nil || try == tries || !errors.Is(err, sdk.ErrUnavailable) || ctx.Err() != nil {
-			return err
-		}
-		jitter, _ := rand.Int(rand.Reader, big.NewInt(int64(pause)))
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause + time.Duration(jitter.Int64())):
-		}
-		pause *= 2
-	}
-}
+// maxSmall is the size of the largest small object (manifest, record, seal) in
+// bytes: these are read and written whole.
+const maxSmall = 1 << 30
 
 func getAll(ctx context.Context, d sdk.Destination, name string) (data []byte, err error) {
 	err = retry(ctx, func() error {

@@ -47,6 +47,7 @@ type PrunedSeries struct {
 // first and each beginning with its commit record: whenever Prune is cut short,
 // what is still listed can still be restored. Objects that no backup is known to have made are left alone.
 func (e *Engine) Prune(ctx context.Context, req PruneRequest) (*PruneResult, error) {
+	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, req.At)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,7 @@ type RestoreResult struct {
 // beside the target and verified first, then put in its place; an error leaves
 // the target as it was.
 func (e *Engine) Restore(ctx context.Context, req RestoreRequest) (*RestoreResult, error) {
+	ctx = e.withLog(ctx)
 	t, err := newTarget(req.Postings, req.Overwrite)
 	if err != nil {
 		return nil, err

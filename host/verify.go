@@ -77,6 +77,7 @@ func (r *VerifyReport) OK() bool {
 // Verify looks at a chain of backups. Damage is in the report; an error means
 // that it could not be found out.
 func (e *Engine) Verify(ctx context.Context, req VerifyRequest) (*VerifyReport, error) {
+	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, req.From)
 	if err != nil {
 		return nil, err
