@@ -25,6 +25,8 @@ type refusal struct {
 	place, what string
 	status      int    // of HTTP
 	text        string // in Vault's words, without secrets
+	foreign     bool   // it was not Vault that answered
+	login       bool   // it is the login that was refused
 	kind        error
 	answer      []byte // of a 404: a deleted secret has a description
 }
@@ -48,7 +50,7 @@ func (v *vault) failure(r request, resp *api.Response, err error) error {
 	if !ok {
 		return v.networkFailure(r, err)
 	}
-	f := &refusal{place: v.place, what: r.what, status: said.StatusCode, kind: kinds[said.StatusCode]}
+	f := &refusal{place: v.place, what: r.what, status: said.StatusCode, kind: kinds[said.StatusCode], foreign: said.RawError}
 	switch {
 	case said.RawError && strings.Contains(strings.Join(said.Errors, ""), "HTTP request to an HTTPS server"):
 		f.text = "the server wants https"
@@ -57,6 +59,9 @@ func (v *vault) failure(r request, resp *api.Response, err error) error {
 		f.text = "the answer is not one of Vault's" // and nobody knows what is in it
 	default:
 		f.text = v.veil.scrub(plain(said.Errors), r.hide)
+	}
+	if strings.Contains(f.text, "failed to determine alias name") {
+		f.kind = sdk.ErrInvalid // a login of another method, which an AppRole answers with 500
 	}
 	if f.kind == nil && f.status >= 500 {
 		f.kind = sdk.ErrUnavailable

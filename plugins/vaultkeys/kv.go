@@ -153,6 +153,12 @@ func (k *kv) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, e
 	return sdk.NewSecret(dataKey), w, nil
 }
 
+// RotateKey implements sdk.KeyRotator. The key is Dgraph's as well: who writes another must tell Dgraph.
+func (k *kv) RotateKey(context.Context) (sdk.KeyStatus, error) {
+	return sdk.KeyStatus{}, sdk.WithHint(fmt.Errorf("%s: %s is not changed by a backup tool: %w", k.v.place, k.path, sdk.ErrUnsupported),
+		"write a new key yourself: head -c 32 /dev/urandom | base64 -w0 | vault kv patch STORE/NAME "+k.v.cfg.Field+"=-; where the store keeps versions, older backups stay readable")
+}
+
 // Rewrap implements sdk.KeyRotator.
 func (k *kv) Rewrap(ctx context.Context, w sdk.WrappedKey) (sdk.WrappedKey, error) {
 	dataKey, err := k.Unwrap(ctx, w)

@@ -242,14 +242,16 @@ func (v *vault) logout(ctx context.Context) {
 // loginFailure explains why Vault does not let this plugin in.
 func (v *vault) loginFailure(err error, sent map[string]sdk.Secret) error {
 	r, ok := errors.AsType[*refusal](err)
-	if !ok || errors.Is(err, sdk.ErrUnavailable) {
+	if !ok || r.foreign || errors.Is(err, sdk.ErrUnavailable) {
 		return err
 	}
 	mount := v.cfg.AuthMount
-	if r.status == 404 {
-		return sdk.WithHint(r.as(sdk.ErrInvalid), fmt.Sprintf("there is no login at auth/%s: check auth_mount and namespace", mount))
-	}
 	r = r.as(sdk.ErrPermission)
+	r.login = true
+	if r.status == 403 || r.status == 404 { // ids that are not good are 400
+		return sdk.WithHint(r, fmt.Sprintf("is there a login at auth/%s? check auth_mount and namespace, and whether it may be used from this address; "+
+			"after five logins that failed, Vault refuses all for a quarter of an hour", mount))
+	}
 	switch v.cfg.Auth {
 	case "approle":
 		role := fmt.Sprintf("vault write -f auth/%s/role/ROLE/secret-id", mount)

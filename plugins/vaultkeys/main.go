@@ -15,7 +15,7 @@
 //	path "transit/datakey/plaintext/NAME" { capabilities = ["update"] }
 //	path "transit/keys/NAME"              { capabilities = ["read"] }
 //
-// and no "create" for encrypt: with it Vault makes a key of any name that is asked for.
+// also "update" for transit/keys/NAME/rotate if brock is to rotate the key, and no "create" for encrypt: with it Vault makes a key of any name that is asked for.
 //
 // A token is used until a third of its life is left; then it is renewed, and if it cannot be, there is a new login. A
 // Vault that is away is asked again for 20 seconds.
