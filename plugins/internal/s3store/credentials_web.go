@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,7 +119,8 @@ func (w *web) identity(ctx context.Context) (*credential, error) {
 			Until  time.Time  `xml:"Expiration"`
 		} `xml:"AssumeRoleWithWebIdentityResult>Credentials"`
 	}
-	if err := xml.Unmarshal(body, &res); err != nil || res.Credentials.ID.IsZero() || res.Credentials.Secret.IsZero() {
+	if err := xml.Unmarshal(body, &res); err != nil || //nolint:gosec // into three texts and a time
+		res.Credentials.ID.IsZero() || res.Credentials.Secret.IsZero() {
 		return nil, fmt.Errorf("credentials: %s: the answer holds none: %w", from, sdk.ErrUnavailable)
 	}
 	c := res.Credentials
@@ -127,7 +129,7 @@ func (w *web) identity(ctx context.Context) (*credential, error) {
 
 // readToken reads a file that holds a token and nothing else.
 func readToken(file string) (sdk.Secret, error) {
-	f, err := os.Open(file)
+	f, err := os.Open(file) //nolint:gosec // that the user names
 	if err != nil {
 		return sdk.Secret{}, fmt.Errorf("credentials: token file: %w", err)
 	}
@@ -160,10 +162,10 @@ func (w *web) container(ctx context.Context) (*credential, error) {
 	if err != nil || u.Host == "" || u.User != nil {
 		return nil, fmt.Errorf("credentials: AWS_CONTAINER_CREDENTIALS_FULL_URI holds no URL: %w", sdk.ErrInvalid)
 	}
-	if u.Scheme != "https" && !isLocal(u.Hostname()) && !isAgent(u.Hostname()) {
+	if u.Scheme != "https" && !isLocal(u.Hostname()) && !slices.Contains(agents, u.Hostname()) {
 		return nil, fmt.Errorf("credentials: AWS_CONTAINER_CREDENTIALS_FULL_URI: %s is not on this machine: %w", u.Host, sdk.ErrInvalid)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody) //nolint:gosec // checked above
 	if err != nil {
 		return nil, fmt.Errorf("credentials: AWS_CONTAINER_CREDENTIALS_FULL_URI holds no URL: %w", sdk.ErrInvalid)
 	}
@@ -184,15 +186,6 @@ func isLocal(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
-func isAgent(host string) bool {
-	for _, a := range agents {
-		if host == a {
-			return true
-		}
-	}
-	return false
-}
-
 // instance asks the metadata service of Amazon's machines, version 2, for the
 // credentials of the machine's role. Unless it was asked for, it is tried only
 // where the firmware says that this is such a machine: elsewhere nobody answers.
@@ -204,7 +197,7 @@ func (w *web) instance(ctx context.Context, asked bool) (*credential, error) {
 	const from, path = "instance metadata", "/latest/meta-data/iam/security-credentials/"
 	base = strings.TrimSuffix(base, "/")
 	get := func(method, path, header, value string) ([]byte, error) {
-		req, err := http.NewRequestWithContext(ctx, method, base+path, http.NoBody)
+		req, err := http.NewRequestWithContext(ctx, method, base+path, http.NoBody) //nolint:gosec // that the user names
 		if err != nil {
 			return nil, fmt.Errorf("credentials: AWS_EC2_METADATA_SERVICE_ENDPOINT holds no URL: %w", sdk.ErrInvalid)
 		}
@@ -220,7 +213,7 @@ func (w *web) instance(ctx context.Context, asked bool) (*credential, error) {
 	if err != nil || role == "" {
 		return nil, absentUnless(asked, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+url.PathEscape(role), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+url.PathEscape(role), http.NoBody) //nolint:gosec // that the user names
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +264,7 @@ func (w *web) document(req *http.Request, from string) (*credential, error) {
 // ask sends a request, and returns the body of the answer if that is a good one.
 // No error shows what was sent.
 func ask(client *http.Client, req *http.Request, from string) ([]byte, error) {
-	res, err := client.Do(req)
+	res, err := client.Do(req) //nolint:gosec // see those who call
 	if err != nil {
 		return nil, networkFailure("credentials: "+from, err, req.URL.Host)
 	}

@@ -46,27 +46,26 @@ func (c *client) fail(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if f := (*failure)(nil); errors.As(err, &f) {
+	if _, ok := errors.AsType[*failure](err); ok {
 		return err
 	}
-	if e := (*noCredentials)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*noCredentials](err); ok {
 		return fmt.Errorf("%s: %w", what, e.error)
 	}
-	if e := (*foreignAnswer)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*foreignAnswer](err); ok {
 		return c.failForeign(what, e)
 	}
-	if e := (*renewed)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*renewed](err); ok {
 		f := c.answer(what, e.ErrorResponse)
 		f.text += "; the credentials have been renewed since"
 		f.kind = sdk.ErrUnavailable
 		return f
 	}
-	if e := (*busyAnswer)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*busyAnswer](err); ok {
 		f := c.answer(what, e.ErrorResponse)
 		return sdk.WithRetryAfter(c.hinted(f, e.ErrorResponse), e.wait)
 	}
-	var said minio.ErrorResponse
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[minio.ErrorResponse](err); ok {
 		return c.hinted(c.answer(what, said), said)
 	}
 	host := ""
@@ -345,13 +344,13 @@ func speaksOfTLS(text string) bool {
 }
 
 func isDNS(err error) bool {
-	e := (*net.DNSError)(nil)
-	return errors.As(err, &e)
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 // reasonOf returns the text of a failed request without its URL.
 func reasonOf(err error) string {
-	if u := (*url.Error)(nil); errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	return err.Error()

@@ -54,7 +54,7 @@ var schemes = map[string]scheme{
 	},
 }
 
-var awsPairs = []pair{{
+var awsPairs = []pair{{ //nolint:gosec // names, not values
 	id:     []string{"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"},
 	secret: []string{"AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"},
 	token:  "AWS_SESSION_TOKEN",

@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/xml"
@@ -124,7 +123,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.note(res, begin)
 	if res.StatusCode < 300 {
 		if where(req) {
-			return t.located(req.Context(), res)
+			return t.located(res)
 		}
 		return res, nil
 	}
@@ -215,7 +214,7 @@ func foreign(req *http.Request, res *http.Response, body []byte) bool {
 	if req.Method == http.MethodHead {
 		return html
 	}
-	if html || len(bytes.TrimSpace(body)) > 0 && res.StatusCode == http.StatusNotFound {
+	if html || res.StatusCode == http.StatusNotFound {
 		return xml.Unmarshal(body, new(minio.ErrorResponse)) != nil
 	}
 	return false
@@ -279,7 +278,7 @@ func tellsNothing(said minio.ErrorResponse) bool {
 }
 
 // located reads the region from an answer, and hands it on.
-func (t *transport) located(ctx context.Context, res *http.Response) (*http.Response, error) {
+func (t *transport) located(res *http.Response) (*http.Response, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, peekSize))
 	res.Body.Close()
 	if err != nil {
@@ -290,7 +289,7 @@ func (t *transport) located(ctx context.Context, res *http.Response) (*http.Resp
 		return nil, &foreignAnswer{status: res.Status, text: oneLine(string(body))}
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
-	t.learn(ctx, firstOf(strings.TrimSpace(region), "us-east-1"))
+	t.learn(firstOf(strings.TrimSpace(region), "us-east-1"))
 	return res, nil
 }
 
@@ -301,10 +300,7 @@ func (t *transport) relocate(req *http.Request, res *http.Response, said minio.E
 	if region == "" && amazon(t.host) {
 		u := *req.URL
 		u.RawQuery = ""
-		head, err := http.NewRequestWithContext(req.Context(), http.MethodHead, u.String(), http.NoBody)
-		if err != nil {
-			return res, nil
-		}
+		head := (&http.Request{Method: http.MethodHead, URL: &u, Header: http.Header{}}).WithContext(req.Context())
 		if answer, err := t.base.RoundTrip(head); err == nil {
 			answer.Body.Close()
 			region = answer.Header.Get("X-Amz-Bucket-Region")
@@ -313,7 +309,7 @@ func (t *transport) relocate(req *http.Request, res *http.Response, said minio.E
 	if region == "" {
 		region = t.guess
 	} else {
-		t.learn(req.Context(), region)
+		t.learn(region)
 	}
 	var body bytes.Buffer
 	body.WriteString("<LocationConstraint>")
@@ -327,7 +323,7 @@ func (t *transport) relocate(req *http.Request, res *http.Response, said minio.E
 
 // learn takes note of the bucket's region, and says so if the endpoint is
 // another's.
-func (t *transport) learn(_ context.Context, region string) {
+func (t *transport) learn(region string) {
 	if old, _ := t.region.Swap(region).(string); old == region {
 		return
 	}
