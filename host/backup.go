@@ -127,7 +127,7 @@ func (e *Engine) discard(ctx context.Context, d sdk.Destination, p *plan) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for _, name := range p.written {
-		if err := d.Delete(ctx, name); err != nil {
+		if err := d.Delete(ctx, name); err != nil && !errors.Is(err, sdk.ErrNotExist) {
 			e.log().Warn("an object of the failed backup is left behind", "object", name, "error", err)
 		}
 	}

@@ -64,7 +64,11 @@ func look(ctx context.Context, loc Location) (*catalogue, error) {
 		return nil
 	})
 	if errors.Is(err, sdk.ErrNotExist) {
-		return nil, usage("check the location for a misspelling; only a backup makes a new one", "%w: %s", ErrNoLocation, loc.URI)
+		hint := sdk.Hint(err)
+		if hint == "" {
+			hint = "check the location for a misspelling; only a backup makes a new one"
+		}
+		return nil, usage(hint, "%w: %w", ErrNoLocation, about(loc.URI, err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing: %w", about(loc.URI, err))
