@@ -40,12 +40,13 @@ func exported(t *testing.T, p provider) []byte {
 // Both versions of the store are found out, and both spellings of a path: with the rights to that one secret alone.
 func TestPathsOfBothVersions(t *testing.T) {
 	l := newLab(t, servers.Vault(t))
-	one, two, deep := l.mount("kv-1"), l.mount("kv-2"), l.mount("kv-2")
+	one, two, deep := l.mount("kv-1"), l.mount("kv-2"), l.mountAt(l.name+"/deep/er", "kv-2")
 	key := random(32)
 	l.put(one+"/a/dgraph", map[string]any{"enc_key": b64(key)})
 	l.put(one+"/data/dgraph", map[string]any{"enc_key": b64(key)})
 	l.write(two+"/data/a/dgraph", key)
 	l.write(deep+"/data/data/dgraph", key)
+	l.write(deep+"/data/dgraph", key)
 	for _, c := range []struct {
 		path      string
 		kvVersion int
@@ -61,6 +62,7 @@ func TestPathsOfBothVersions(t *testing.T) {
 		{two + "/a/dgraph", 0, two + "/data/a/dgraph", "1"},
 		{two + "/a/dgraph", 2, two + "/data/a/dgraph", "1"},
 		{deep + "/data/data/dgraph", 0, deep + "/data/data/dgraph", "1"},
+		{deep + "/dgraph", 0, deep + "/data/dgraph", "1"},
 	} {
 		for name, rule := range map[string]string{"least": c.rule + ": read", "all": "*: read, list"} {
 			cfg := l.withKV(l.config(), c.path)

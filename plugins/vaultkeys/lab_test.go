@@ -87,7 +87,11 @@ func (l *lab) delete(path string) {
 // mount mounts an engine, kv-1, kv-2 or transit, and returns its path.
 func (l *lab) mount(kind string) string {
 	l.t.Helper()
-	path := l.name + "-" + kind + "-" + hex.EncodeToString(random(2))
+	return l.mountAt(l.name+"-"+kind+"-"+hex.EncodeToString(random(2)), kind)
+}
+
+func (l *lab) mountAt(path, kind string) string {
+	l.t.Helper()
 	in := &api.MountInput{Type: kind}
 	if name, version, ok := strings.Cut(kind, "-"); ok {
 		in.Type, in.Options = name, map[string]string{"version": version}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -226,6 +227,25 @@ func TestEnvironmentOfOthers(t *testing.T) {
 		return a
 	})
 	mustOpen(t, cfg)
+}
+
+func TestCancelIsPrompt(t *testing.T) {
+	l := newLab(t, servers.Vault(t))
+	path := l.kv2(random(32))
+	f, _ := l.proxy()
+	cfg := l.withKV(l.config(), path)
+	cfg.Addr = "http://" + f.Addr
+	p := mustOpen(t, cfg)
+	f.BlackHole(true)
+	ctx, cancel := context.WithTimeout(t.Context(), moment)
+	defer cancel()
+	began := time.Now()
+	if _, err := p.KeyStatus(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sdk.ErrUnavailable) {
+		t.Errorf("KeyStatus: %v, want the context's error", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }
 
 func TestNobodyIsThere(t *testing.T) {
