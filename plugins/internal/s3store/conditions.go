@@ -158,7 +158,7 @@ func (s *Store) inOnePart(ctx context.Context, w *writing, p *part) {
 // drop removes the surplus version that a store without conditions has made.
 func (s *Store) drop(ctx context.Context, name, version string, err error) {
 	if err == nil && version != "" {
-		_ = s.c.core.RemoveObject(ctx, s.c.bucket, s.c.key(name), minio.RemoveObjectOptions{VersionID: version})
+		_ = s.c.core.RemoveObject(ctx, s.c.bucket, s.key(name), minio.RemoveObjectOptions{VersionID: version})
 	}
 }
 

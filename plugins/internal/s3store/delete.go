@@ -24,7 +24,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := s.locked(ctx, name); err != nil {
 		return err
 	}
-	err := s.c.core.RemoveObject(ctx, s.c.bucket, s.c.key(name), minio.RemoveObjectOptions{})
+	err := s.c.core.RemoveObject(ctx, s.c.bucket, s.key(name), minio.RemoveObjectOptions{})
 	if code, status := code(err); code == minio.NoSuchKey || status == http.StatusNotFound && code != minio.NoSuchBucket {
 		err = nil
 	}

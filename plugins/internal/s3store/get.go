@@ -218,7 +218,7 @@ func (t *stretch) open(ctx context.Context) error {
 		}
 	}
 	work, stall := watch(ctx)
-	body, info, header, err := t.r.s.c.core.GetObject(work, t.r.s.c.bucket, t.r.s.c.key(t.r.name), opts)
+	body, info, header, err := t.r.s.c.core.GetObject(work, t.r.s.c.bucket, t.r.s.key(t.r.name), opts)
 	if err != nil {
 		stall.stop()
 		if c, status := code(err); status == http.StatusPreconditionFailed || c == minio.PreconditionFailed {

@@ -198,7 +198,7 @@ func TestGetCancelled(t *testing.T) {
 func TestGetOfOthers(t *testing.T) {
 	s := onMinIO(t)
 	data := pattern(3 << 20)
-	_, err := s.c.core.Client.PutObject(t.Context(), s.c.bucket, s.c.key("by/another client"), bytes.NewReader(data), -1,
+	_, err := s.c.core.Client.PutObject(t.Context(), s.c.bucket, s.key("by/another client"), bytes.NewReader(data), -1,
 		minio.PutObjectOptions{PartSize: 5 << 20})
 	if err != nil {
 		t.Fatal(err)

@@ -29,10 +29,10 @@ func (s *Store) collect(name string, inParts bool) {
 		return
 	}
 	if inParts {
-		s.running.Go(func() { s.endUploads(s.background, name, s.c.abortAfter) })
+		s.collecting.Go(func() { s.endUploads(s.background, name, s.c.abortAfter) })
 	}
 	s.old.once.Do(func() {
-		s.running.Go(func() { s.endUploads(s.background, "", s.c.abortAfter) })
+		s.collecting.Go(func() { s.endUploads(s.background, "", s.c.abortAfter) })
 	})
 }
 
@@ -69,7 +69,7 @@ func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) 
 func (s *Store) uploads(ctx context.Context, name string, f func(minio.ObjectMultipartInfo) error) error {
 	prefix := s.c.prefix
 	if name != "" {
-		prefix = s.c.key(name)
+		prefix = s.key(name)
 	}
 	var key, id string
 	for {

@@ -79,7 +79,7 @@ func (l *listing) run(ctx context.Context) error {
 		}
 	}})
 	owner := false
-	opts := minio.ListObjectsOptions{Prefix: l.s.c.prefix + l.prefix, Recursive: true, StartAfter: l.last, FetchOwner: &owner}
+	opts := minio.ListObjectsOptions{Prefix: l.s.key(l.prefix), Recursive: true, StartAfter: l.last, FetchOwner: &owner}
 	for o := range l.s.c.core.ListObjectsIter(work, l.s.c.bucket, opts) {
 		empty.Store(0)
 		if o.Err != nil {
@@ -108,8 +108,9 @@ func (l *listing) object(o minio.ObjectInfo) error {
 			l.s.c.place, o.Key, l.last, sdk.ErrUnsupported)
 	}
 	l.last = o.Key
-	name, ok := strings.CutPrefix(o.Key, l.s.c.prefix)
-	if !ok || !strings.HasPrefix(name, l.prefix) || !valid(name) {
+	key, ours := strings.CutPrefix(o.Key, l.s.c.prefix)
+	name, ok := objectName(key)
+	if !ours || !ok || !strings.HasPrefix(name, l.prefix) || !valid(name) {
 		return nil
 	}
 	l.over = !l.yield(sdk.Object{Name: name, Size: o.Size}, nil)

@@ -155,8 +155,7 @@ func (s *Store) reportLock(ctx context.Context, all []sdk.Finding) []sdk.Finding
 		f.Detail = "the bucket can lock objects, and does not do so by itself"
 	}
 	if s.c.put.Mode != "" {
-		f.Detail = strings.TrimPrefix(f.Detail+"; ", "; ") + fmt.Sprintf("this destination locks what it writes until %s (%s)",
-			s.c.put.RetainUntilDate.UTC().Format(time.RFC3339), s.c.put.Mode)
+		f.Detail = strings.TrimPrefix(f.Detail+"; ", "; ") + fmt.Sprintf("what is written is locked for %v (%s)", s.c.retain, s.c.put.Mode)
 	}
 	if f.Detail == "" {
 		return all

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -78,16 +79,19 @@ type writing struct {
 	verified bool // by the store, with a checksum
 }
 
-func (w *writing) key() string { return w.s.c.key(w.name) }
+func (w *writing) key() string { return w.s.key(w.name) }
 
 // options are those of a request that makes an object.
 func (w *writing) options() minio.PutObjectOptions {
-	opts := w.s.c.put
+	opts := w.s.c.options()
 	opts.UserMetadata = maps.Clone(opts.UserMetadata)
 	if opts.UserMetadata == nil {
 		opts.UserMetadata = map[string]string{}
 	}
 	opts.UserMetadata[tokenKey] = w.token
+	if opts.Mode != "" && isHidden(path.Base(w.name)) {
+		opts.RetainUntilDate = time.Now().Add(time.Minute) // enough to see that it may be locked
+	}
 	opts.DisableContentSha256 = true // of minio-go's own making
 	return opts
 }

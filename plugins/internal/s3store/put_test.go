@@ -82,7 +82,7 @@ func TestChecksums(t *testing.T) {
 				name := fmt.Sprintf("%s/%d", sum, size)
 				put(t, s, name, pattern(size))
 				wantObject(t, s, name, pattern(size))
-				info, err := s.c.core.StatObject(t.Context(), s.c.bucket, s.c.key(name), minio.StatObjectOptions{Checksum: true})
+				info, err := s.c.core.StatObject(t.Context(), s.c.bucket, s.key(name), minio.StatObjectOptions{Checksum: true})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,9 +37,10 @@ type Store struct {
 
 	unread sync.Once // says once that the sizes of stored objects cannot be compared
 
-	background context.Context // of what goes on behind a Put
+	background context.Context // ends with the Store
 	end        context.CancelFunc
-	running    sync.WaitGroup
+	collecting sync.WaitGroup // of leftovers, behind a Put
+	running    sync.WaitGroup // until background ends
 }
 
 var (
@@ -65,31 +64,12 @@ const closeTime = 3 * time.Second
 // Close waits for what goes on in the background, and ends it if that takes long.
 func (s *Store) Close() error {
 	late := time.AfterFunc(closeTime, s.end)
-	s.running.Wait()
+	s.collecting.Wait()
 	late.Stop()
 	s.end()
+	s.running.Wait()
 	return nil
 }
-
-// hidden begins elements of the names of objects that are none: those that a
-// probe writes.
-const hidden = ".brock-"
-
-// checkName refuses what can be no object here. The host has checked names too,
-// but this is the last place before they become keys.
-func checkName(name string) error {
-	if !valid(name) {
-		return fmt.Errorf("object name %q: %w", name, sdk.ErrInvalid)
-	}
-	return nil
-}
-
-func valid(name string) bool {
-	clean := fs.ValidPath(name) && name != "." && !strings.ContainsRune(name, 0)
-	return clean && !slices.ContainsFunc(strings.Split(name, "/"), isHidden)
-}
-
-func isHidden(elem string) bool { return strings.HasPrefix(elem, hidden) }
 
 // hiddenName is that of a new object for a probe.
 func hiddenName() string { return hidden + "probe-" + strings.ToLower(rand.Text()) }
@@ -104,7 +84,7 @@ const (
 // head asks for an object's size, ETag and token. The error is ErrNotExist if
 // there is no such object.
 func (s *Store) head(ctx context.Context, name string) (minio.ObjectInfo, error) {
-	info, err := s.c.core.StatObject(ctx, s.c.bucket, s.c.key(name), minio.StatObjectOptions{ServerSideEncryption: s.c.sse})
+	info, err := s.c.core.StatObject(ctx, s.c.bucket, s.key(name), minio.StatObjectOptions{ServerSideEncryption: s.c.sse})
 	if err != nil {
 		return info, s.fail(ctx, name, err)
 	}
@@ -135,9 +115,9 @@ func brokenOff(err error) bool {
 // remove deletes an object that this process has written: exactly the version
 // that is given where the bucket has versions.
 func (s *Store) remove(ctx context.Context, name, version string) error {
-	err := s.c.core.RemoveObject(ctx, s.c.bucket, s.c.key(name), minio.RemoveObjectOptions{VersionID: version})
+	err := s.c.core.RemoveObject(ctx, s.c.bucket, s.key(name), minio.RemoveObjectOptions{VersionID: version})
 	if err != nil && version != "" { // deleting versions is a right of its own
-		err = s.c.core.RemoveObject(ctx, s.c.bucket, s.c.key(name), minio.RemoveObjectOptions{})
+		err = s.c.core.RemoveObject(ctx, s.c.bucket, s.key(name), minio.RemoveObjectOptions{})
 	}
 	return s.fail(ctx, name, err)
 }
