@@ -13,7 +13,7 @@
 //	func Open(ctx context.Context, c Config) (*Store, error)
 //
 // Directory example has one of each kind, whole: about fifty lines and about
-// thirty. The file README.md shows them, and goes on with the protocol for those
+// thirty, and a key provider in front of a key service. The file README.md shows them, and goes on with the protocol for those
 // who write in another language.
 //
 // # The loop
