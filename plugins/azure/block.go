@@ -16,23 +16,26 @@ const (
 	defaultBlockSize = 8 << 20  // bytes
 
 	// maxObjectSize fits into 50,000 blocks whatever size was set for them.
-	maxObjectSize = 60 << 40 // bytes
+	maxObjectSize = 32 << 40 // bytes
 )
 
-// blockSize returns how large the next block of an object is, in bytes. Blocks
-// have the size that was set, least, as long as that is a 4000th of the object
-// or more; then they grow with it. If it is known how large the object will be,
-// hint, that many bytes come in equal blocks.
+// blockSize returns how large the next block of an object is, in bytes: as large
+// as was set, least, for the first 20,000, and then larger and larger. If it is
+// known how large the object will be, hint, that many bytes come in equal blocks.
 func blockSize(least, hint, written int64) int64 {
-	size := least
-	switch {
-	case written < hint && hint/40_000 < least:
-	case written < hint:
-		size = wholeMiB(hint/40_000 + 1)
-	case written >= 64<<20:
-		size = max(least, 1<<20, wholeMiB(written/4000))
+	if written < hint {
+		if hint/40_000 < least {
+			return least
+		}
+		return min(wholeMiB(hint/40_000+1), maxBlockSize)
 	}
-	return min(size, maxBlockSize)
+	if written >= 64<<20 {
+		least = max(least, 1<<20)
+	}
+	if flat := 20_000 * least; written > flat {
+		return min(wholeMiB(least+(written-flat)/2800), maxBlockSize)
+	}
+	return least
 }
 
 func wholeMiB(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }

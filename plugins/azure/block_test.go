@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// An object of 60 TiB fits into 50,000 blocks, whatever size was set for them, and
+// An object of 32 TiB fits into 50,000 blocks, whatever size was set for them, and
 // so does one that is ten times as large as was expected. No block is larger than
 // Azure takes.
 func TestBlockSize(t *testing.T) {
@@ -17,7 +17,7 @@ func TestBlockSize(t *testing.T) {
 		{defaultBlockSize, 1, defaultBlockSize},
 		{defaultBlockSize, 300 * gib, defaultBlockSize},
 		{defaultBlockSize, tib, 27 * mib},
-		{defaultBlockSize, maxObjectSize, 1573 * mib},
+		{defaultBlockSize, maxObjectSize, 839 * mib},
 		{defaultBlockSize, 1 << 62, maxBlockSize},
 		{maxBlockSize, 0, maxBlockSize},
 	} {
@@ -42,10 +42,9 @@ func TestBlockSize(t *testing.T) {
 			t.Errorf("block size %d, hint %d: 50,000 blocks hold %d bytes, want %d", c.least, c.hint, sum, want)
 		}
 	}
-	if got := blockSize(defaultBlockSize, 0, 30*gib); got != defaultBlockSize {
-		t.Errorf("the block at 30 GiB has %d bytes, want no more than was set", got)
-	}
-	if got := blockSize(defaultBlockSize, 0, 200*gib); got > 64*mib {
-		t.Errorf("the block at 200 GiB has %d bytes, want at most 64 MiB", got)
+	for written, most := range map[int64]int64{0: 8 * mib, 150 * gib: 8 * mib, 200 * gib: 24 * mib, tib: 400 * mib} {
+		if got := blockSize(defaultBlockSize, 0, written); got < defaultBlockSize || got > most {
+			t.Errorf("the block at %d bytes has %d bytes, want at most %d", written, got, most)
+		}
 	}
 }

@@ -59,6 +59,7 @@ func open(ctx context.Context, cfg Config) (*destination, error) {
 		at:        at,
 		who:       who,
 		wire:      &wire{conns: conns, sas: who.sas},
+		conns:     conns,
 		blockSize: int64(cfg.BlockSize),
 		tier:      tier,
 		locked:    cfg.Immutability,

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -59,12 +60,10 @@ func certificate(t *testing.T) string {
 func TestOrderOfCredentials(t *testing.T) {
 	key := sdk.NewSecret(goodKey)
 	sp := map[string]string{"AZURE_TENANT_ID": "tenant", "AZURE_CLIENT_ID": "client"}
-	with := func(maps ...map[string]string) map[string]string {
+	with := func(sets ...map[string]string) map[string]string {
 		all := map[string]string{}
-		for _, m := range maps {
-			for k, v := range m {
-				all[k] = v
-			}
+		for _, m := range sets {
+			maps.Copy(all, m)
 		}
 		return all
 	}

@@ -21,6 +21,7 @@ type destination struct {
 	at        location
 	who       *identity
 	wire      *wire
+	conns     *http.Transport // of wire
 	container *container.Client
 
 	blockSize int64 // bytes in a block of an object that is not huge
@@ -39,9 +40,7 @@ var (
 
 // Close ends the connections that nobody uses.
 func (d *destination) Close() error {
-	if t, ok := d.wire.conns.(*http.Transport); ok {
-		t.CloseIdleConnections()
-	}
+	d.conns.CloseIdleConnections()
 	return nil
 }
 

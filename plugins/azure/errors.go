@@ -150,6 +150,9 @@ func (d *destination) refused(what string, e *azcore.ResponseError) error {
 	if !known {
 		m = meaningOf(e.StatusCode, e.RawResponse)
 	}
+	if said == string(bloberror.InvalidOperation) && strings.Contains(e.Error(), "contentMD5") { // Azurite's Md5Mismatch
+		m = inTransit
+	}
 	if d.who.anonymous && (said == string(bloberror.ResourceNotFound) || said == string(bloberror.ContainerNotFound)) {
 		m = meaning{sdk.ErrPermission, ""} // said of private containers, too
 	}

@@ -11,7 +11,7 @@ const (
 
 	// memoryLimit is what blocks take together, in the whole process. Those that
 	// are being filled may take more if they must: see memory.take.
-	memoryLimit = 64 << 20 // bytes
+	memoryLimit = 48 << 20 // bytes
 
 	// idleTime is how long unused memory is kept.
 	idleTime = 5 * time.Second

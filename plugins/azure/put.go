@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	concurrentPuts = 8
+	concurrentPuts = 4
 	blocksPerPut   = 3 // that are in memory at once: one is being filled
 )
 
