@@ -30,6 +30,9 @@ func defaults(change ...func(*Config)) Config {
 // bare empties the environment of everything that a client reads.
 func bare(t *testing.T) {
 	t.Helper()
+	if cache, err := os.UserCacheDir(); err == nil {
+		t.Setenv("XDG_CACHE_HOME", cache) // where the servers' tools are
+	}
 	for _, name := range Env("s3", "gs", "minio") {
 		t.Setenv(name, "")
 	}

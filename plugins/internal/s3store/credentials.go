@@ -83,6 +83,7 @@ type keys struct {
 	given   bool        // to minio-go, which keeps a copy
 	changed time.Time   // when the latest look found other ones than that before
 	stat    time.Time   // when the files were looked at
+	stale   bool        // one of them has changed
 	again   time.Time   // when to look again although nothing has expired; zero: never
 	forced  time.Time   // when the store's refusal last was a reason to look
 }
@@ -113,14 +114,14 @@ func (k *keys) get(ctx context.Context) (*credential, error) {
 
 // due reports whether it is time to look.
 func (k *keys) due(now time.Time) bool {
-	if k.now == nil || !k.again.IsZero() && now.After(k.again) {
+	if k.now == nil || k.stale || !k.again.IsZero() && now.After(k.again) {
 		return true
 	}
-	if len(k.now.files) == 0 || now.Sub(k.stat) < statEvery {
-		return false
+	if len(k.now.files) > 0 && now.Sub(k.stat) >= statEvery {
+		k.stat = now
+		k.stale = slices.ContainsFunc(k.now.files, stamp.changed)
 	}
-	k.stat = now
-	return slices.ContainsFunc(k.now.files, stamp.changed)
+	return k.stale
 }
 
 // look finds credentials, in the first place that has any. If it fails, those at
@@ -135,6 +136,12 @@ func (k *keys) look(ctx context.Context) error {
 		if k.now == nil || !k.now.until.IsZero() && now.After(k.now.until) {
 			return err
 		}
+		kept := *k.now
+		kept.files = slices.Clone(kept.files)
+		for i := range kept.files {
+			kept.files[i] = stampOf(kept.files[i].path)
+		}
+		k.now, k.stale = &kept, false
 		sdk.Logger().Warn("credentials could not be read anew, those at hand are used", "credentials", k.now.from, "error", err)
 		k.again = now.Add(retryEvery)
 		return nil
@@ -143,7 +150,7 @@ func (k *keys) look(ctx context.Context) error {
 		k.changed = now
 		sdk.Logger().Info("there are new credentials", "credentials", found.from)
 	}
-	k.now, k.given, k.again = found, false, time.Time{}
+	k.now, k.given, k.stale, k.again = found, false, false, time.Time{}
 	if !found.until.IsZero() {
 		k.again = found.until.Add(-min(earliest, found.until.Sub(now)/5))
 	}

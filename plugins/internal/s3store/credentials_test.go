@@ -201,13 +201,13 @@ func TestRotatedFile(t *testing.T) {
 	put(t, st, "one", pattern(100))
 
 	write(t, file, keysFile(second, secondSecret))
-	mc(t, s, "admin", "user", "disable", "s", first)
-	for i := range 3 {
-		put(t, st, fmt.Sprintf("two/%d", i), pattern(100))
-	}
+	st.c.keys.stat = time.Time{} // a second has passed
+	put(t, st, "at once", pattern(100))
 	if got, _ := st.c.keys.Retrieve(); got.AccessKeyID != second {
 		t.Errorf("signed by %s, want %s", got.AccessKeyID, second)
 	}
+	mc(t, s, "admin", "user", "disable", "s", first)
+	put(t, st, "two", pattern(100))
 	if got := get(t, st, "one", 0); len(got) != 100 {
 		t.Errorf("%d bytes", len(got))
 	}
@@ -217,7 +217,7 @@ func TestRotatedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.c.keys.stat = time.Time{}
-	put(t, st, "three", pattern(100))
+	put(t, st, "without a file", pattern(100))
 	write(t, file, "[default]\naws_access_key_id = ha")
 	st.c.keys.stat, st.c.keys.again = time.Time{}, time.Time{}
 	put(t, st, "four", pattern(100))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -247,6 +248,9 @@ func kindOf(said minio.ErrorResponse) error {
 	if kind, ok := kinds[said.Code]; ok {
 		return kind
 	}
+	if said.Code == "kms:KeyNotFound" || lockless(said) {
+		return sdk.ErrInvalid
+	}
 	switch s := said.StatusCode; {
 	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusMethodNotAllowed:
 		return sdk.ErrPermission
@@ -271,6 +275,13 @@ func wormed(said minio.ErrorResponse) bool {
 	return said.Code == "ObjectLocked" || strings.Contains(text, "worm protected") || strings.Contains(text, "object lock") && said.Code == minio.AccessDenied
 }
 
+// lockless recognises the refusal to lock an object in a bucket that was made
+// without that.
+func lockless(said minio.ErrorResponse) bool {
+	text := strings.ToLower(strings.ReplaceAll(said.Message, " ", ""))
+	return said.StatusCode == http.StatusBadRequest && strings.Contains(text, "objectlockconfiguration")
+}
+
 // hinted adds what the user can do about a refusal.
 func (c *client) hinted(f *failure, said minio.ErrorResponse) error {
 	if hint := c.hint(said); hint != "" {
@@ -284,8 +295,12 @@ func (c *client) hint(said minio.ErrorResponse) string {
 	switch {
 	case wormed(said):
 		return "the object is locked: it can be deleted when its retention is over"
+	case lockless(said):
+		return "the bucket was made without object lock: leave object_lock out, or use a bucket that has it"
 	case speaksOfTLS(said.Message) && !c.secure && said.StatusCode == http.StatusBadRequest:
 		return "this server wants TLS: leave secure=false out"
+	case strings.HasPrefix(strings.ToLower(said.Code), "kms") || strings.HasPrefix(said.Code, "XMinioKMS"):
+		return "the key that sse names, or the bucket's rule, must be there, and these credentials allowed to use it"
 	}
 	switch said.Code {
 	case minio.NoSuchBucket:
@@ -324,15 +339,10 @@ func (c *client) hint(said minio.ErrorResponse) string {
 		return "the object is archived: restore it in the store first, and keep backups in a class that can be read at once"
 	case "InvalidStorageClass":
 		return "this store does not have that storage_class"
-	case "KMS.NotFoundException", "XMinioKMSNotConfigured", "XMinioKMSKeyNotFoundException", "KMS.DisabledException", "KMS.AccessDeniedException":
-		return "the key that sse names must be there, and these credentials allowed to use it"
 	case minio.EntityTooLarge:
 		return "the store takes no parts of that size: set a smaller part_size"
 	case minio.NotImplemented, minio.APINotSupported:
 		return "this store lacks something: checksum=off, or leaving out sse, storage_class and object_lock, may help"
-	}
-	if said.StatusCode == http.StatusBadRequest && strings.Contains(strings.ToLower(said.Message), "object lock") {
-		return "the bucket was made without object lock: leave object_lock out, or use a bucket that has it"
 	}
 	return ""
 }
@@ -395,6 +405,9 @@ func networkFailure(what string, err error, host string) error {
 		text = "the server wants TLS"
 		f.kind = sdk.ErrInvalid
 		hint = "leave secure=false out"
+	case slices.ContainsFunc(handshakes, func(h string) bool { return strings.Contains(text, h) }):
+		f.kind = sdk.ErrInvalid
+		hint = "the server must speak TLS 1.2 or later, and must not want a certificate of its clients"
 	case errors.Is(err, errProxy):
 		f.kind = sdk.ErrInvalid
 		hint = "look at HTTP_PROXY and HTTPS_PROXY"
@@ -415,6 +428,12 @@ func networkFailure(what string, err error, host string) error {
 		return f
 	}
 	return sdk.WithHint(f, hint)
+}
+
+// handshakes are failures of TLS that come again each time.
+var handshakes = []string{
+	"tls: protocol version not supported", "tls: server selected unsupported protocol version", "tls: handshake failure",
+	"tls: certificate required", "tls: bad certificate", "tls: unrecognized name",
 }
 
 func isTimeout(err error) bool {

@@ -122,6 +122,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.note(res, begin)
 	if res.StatusCode < 300 {
+		if isPage(res) {
+			res.Body.Close()
+			return nil, &foreignAnswer{status: res.Status}
+		}
 		if where(req) {
 			return t.located(res)
 		}
@@ -208,13 +212,18 @@ func read(res *http.Response, body []byte) minio.ErrorResponse {
 	return said
 }
 
+// isPage recognises what is meant for people. A store may have such objects, but
+// it says who it is.
+func isPage(res *http.Response) bool {
+	return strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") && res.Header.Get("X-Amz-Request-Id") == ""
+}
+
 // foreign recognises the page of a proxy, or of a web server that is no store.
 func foreign(req *http.Request, res *http.Response, body []byte) bool {
-	html := strings.HasPrefix(res.Header.Get("Content-Type"), "text/html")
 	if req.Method == http.MethodHead {
-		return html
+		return isPage(res)
 	}
-	if html || res.StatusCode == http.StatusNotFound {
+	if isPage(res) || res.StatusCode == http.StatusNotFound {
 		return xml.Unmarshal(body, new(minio.ErrorResponse)) != nil
 	}
 	return false
@@ -284,12 +293,15 @@ func (t *transport) located(res *http.Response) (*http.Response, error) {
 	if err != nil {
 		return nil, clean(err)
 	}
-	var region string
-	if xml.Unmarshal(body, &region) != nil {
+	var said struct {
+		XMLName xml.Name `xml:"LocationConstraint"`
+		Region  string   `xml:",chardata"`
+	}
+	if xml.Unmarshal(body, &said) != nil {
 		return nil, &foreignAnswer{status: res.Status, text: oneLine(string(body))}
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
-	t.learn(firstOf(strings.TrimSpace(region), "us-east-1"))
+	t.learn(firstOf(strings.TrimSpace(said.Region), "us-east-1"))
 	return res, nil
 }
 
