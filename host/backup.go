@@ -53,6 +53,7 @@ func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, 
 	if err != nil {
 		return nil, err
 	}
+	defer clear(p.dataKey)
 	res := &BackupResult{Manifest: p.m}
 	err = e.writeObjects(ctx, p, res)
 	if res.Damaged = req.Source.Damaged(); err == nil && len(res.Damaged) > 0 {

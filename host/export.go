@@ -44,15 +44,16 @@ const maxNoText = 20
 // Export writes the text that Dgraph's own export gives for the same data.
 func (e *Engine) Export(ctx context.Context, req ExportRequest) (*ExportResult, error) {
 	ctx = e.withLog(ctx)
-	each, groups, form, err := e.exported(ctx, req)
+	from, err := e.exported(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	defer from.done()
 	compat := req.Compat
 	if compat == "" {
 		compat = manifest.CompatV23
 	}
-	x := &exporter{Exporter: dgraph.NewExporter(compat.Form()), req: req, log: e.log(), from: form}
+	x := &exporter{Exporter: dgraph.NewExporter(compat.Form()), req: req, log: e.log(), from: from.form}
 	temp, err := os.MkdirTemp(e.TempDir, "brock.export-*")
 	if err != nil {
 		return nil, fmt.Errorf("temporary directory: %w", err)
@@ -66,8 +67,8 @@ func (e *Engine) Export(ctx context.Context, req ExportRequest) (*ExportResult, 
 	if req.JSON {
 		x.out.WriteString(dgraph.JSONBegin)
 	}
-	for _, g := range groups {
-		if err := each(ctx, g, x.emit); err != nil {
+	for _, g := range from.groups {
+		if err := from.each(ctx, g, x.emit); err != nil {
 			return nil, fmt.Errorf("group %d: %w", g, err)
 		}
 	}
@@ -76,25 +77,33 @@ func (e *Engine) Export(ctx context.Context, req ExportRequest) (*ExportResult, 
 
 var errNoText = usage("a plain Badger database can be restored, but has no text form", "only Dgraph data can be exported")
 
-// exported opens what is to be exported: for each of its groups, each yields
-// the entries in key order.
-func (e *Engine) exported(ctx context.Context, req ExportRequest) (each func(context.Context, uint32, emitFunc) error, groups []uint32, form dgraph.Form, err error) {
+// An exportable yields, of each of its groups, the entries in key order.
+type exportable struct {
+	groups []uint32
+	form   dgraph.Form
+	each   func(context.Context, uint32, emitFunc) error
+	done   func()
+}
+
+// exported opens what is to be exported.
+func (e *Engine) exported(ctx context.Context, req ExportRequest) (*exportable, error) {
 	if src := req.Source; src != nil {
 		if src.Kind() != manifest.KindDgraph {
-			return nil, nil, 0, errNoText
+			return nil, errNoText
 		}
-		return func(ctx context.Context, g uint32, emit emitFunc) error {
-			return readGroup(ctx, src, g, emit)
-		}, src.Groups(), dgraph.FormV23, nil
+		each := func(ctx context.Context, g uint32, emit emitFunc) error { return readGroup(ctx, src, g, emit) }
+		return &exportable{src.Groups(), dgraph.FormV23, each, func() {}}, nil
 	}
 	s, err := e.state(ctx, req.From, req.Key, req.Series, req.Number)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
+	done := func() { clear(s.dataKey) }
 	if s.newest().Kind != manifest.KindDgraph {
-		return nil, nil, 0, errNoText
+		done()
+		return nil, errNoText
 	}
-	return s.group, sorted(s.newest().Groups), s.newest().Form, nil
+	return &exportable{sorted(s.newest().Groups), s.newest().Form, s.group, done}, nil
 }
 
 // readGroup reads a directory's group from beginning to end.

@@ -55,6 +55,7 @@ func (e *Engine) Restore(ctx context.Context, req RestoreRequest) (*RestoreResul
 	if err != nil {
 		return nil, err
 	}
+	defer clear(s.dataKey)
 	if err := t.begin(); err != nil {
 		return nil, err
 	}

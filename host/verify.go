@@ -91,6 +91,7 @@ func (e *Engine) Verify(ctx context.Context, req VerifyRequest) (*VerifyReport, 
 	if err != nil {
 		return nil, err
 	}
+	defer clear(dataKey)
 	s := &state{c: c, chain: chain, dataKey: dataKey, temp: e.TempDir, memory: e.memory(), meter: e.meter("verify")}
 	defer s.meter.stop()
 	report := &VerifyReport{}
