@@ -23,7 +23,9 @@ func (a *app) pluginDoctor() *cobra.Command {
 		Long: `Doctor finds the plugin of a location, starts it, and tries the location step by
 step, as a backup would: it lists, stores a small object below a name that begins
 with "brock-doctor-", reads it, tries to overwrite it, and removes it again. Of
-what is wrong it tells what can be done.
+what is wrong it tells what can be done. The last lines are what the plugin itself
+has found out: where its credentials are from, say, or what the storage honours.
+What is weak works, but not as it should.
 
 The exit code is 0 if all is well, 1 if the location cannot be used as it is, and
 3 if the plugin breaks a promise that backups rely on.`,
@@ -124,13 +126,13 @@ func (a *app) showStep(s doctor.Step) {
 		return
 	}
 	a.screen.clear()
-	line := fmt.Sprintf("%s  %-20s", marks[s.Status], s.Name)
+	line := fmt.Sprintf("%s  %-20s", marks[s.Status], harmless(s.Name))
 	if s.Detail != "" {
-		line += "  " + strings.ReplaceAll(s.Detail, "\n", "\n           ")
+		line += "  " + strings.ReplaceAll(harmless(s.Detail), "\n", "\n           ")
 	}
 	fmt.Fprintln(a.stdout, strings.TrimRight(line, " "))
-	if s.Status == doctor.Failed && s.Hint != "" {
-		fmt.Fprintf(a.stdout, "         what to do: %s\n", s.Hint)
+	if s.Hint != "" && s.Status != doctor.Skipped {
+		fmt.Fprintf(a.stdout, "         what to do: %s\n", harmless(s.Hint))
 	}
 }
 
@@ -160,7 +162,7 @@ func (a *app) settingsInUse(found plugindir.Resolved) (uses []settingUse) {
 		case s.Env != "" && os.Getenv(s.Env) != "" && a.sees(found.Plugin, s.Env):
 			u.From = "from the environment variable " + s.Env
 		case s.Env != "" && os.Getenv(s.Env) != "":
-			u.From = "not given: " + s.Env + " is set, but the plugin does not see it without --plugin-env " + s.Env
+			u.From = "not given: " + s.Env + " is set, but the plugin does not see it: --plugin-env " + s.Env + " would show it"
 		case s.Default != "":
 			u.From = "the default"
 		default:

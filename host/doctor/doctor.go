@@ -23,6 +23,7 @@ import (
 // What came of a step.
 const (
 	OK      = "ok"
+	Weak    = "weak" // it works, and the destination itself says that something is not as it should be
 	Failed  = "failed"
 	Skipped = "skipped"
 )
@@ -30,7 +31,7 @@ const (
 // A Step is one thing that was tried.
 type Step struct {
 	Name   string `json:"step"`
-	Status string `json:"status"` // OK, Failed or Skipped
+	Status string `json:"status"` // OK, Weak, Failed or Skipped
 	Detail string `json:"detail,omitempty"`
 	Hint   string `json:"hint,omitempty"`   // what to do about it
 	Broken bool   `json:"broken,omitempty"` // the plugin breaks a promise: no setting will cure it
@@ -88,7 +89,6 @@ func (e *exam) steps(yield func(Step) bool) bool {
 		{"replace", false, e.replace},
 		{"delete", true, e.remove},
 		{"absent afterwards", true, e.absent},
-		{"clock", false, e.clock},
 	} {
 		began := time.Now()
 		err := error(skipped("nothing could be stored"))
@@ -106,7 +106,43 @@ func (e *exam) steps(yield func(Step) bool) bool {
 			return false
 		}
 	}
+	for _, s := range e.findings() {
+		if !yield(s) {
+			return false
+		}
+	}
 	return true
+}
+
+// findings are steps for what the destination itself has found out, also where it
+// cannot be used, and for the clock. They come last: what it found out, it did so
+// on the way.
+func (e *exam) findings() (steps []Step) {
+	r, ok := e.d.(sdk.Reporter)
+	began, clock := time.Now(), false
+	if ok {
+		found, err := r.Report(e.ctx)
+		if err != nil {
+			s := Result("report", err)
+			s.Status = Weak // a backup asks for none
+			steps = append(steps, s)
+		}
+		for _, f := range found {
+			s := Step{Name: f.Name, Status: OK, Detail: f.Detail, Hint: f.Hint}
+			if f.Problem {
+				s.Status = Weak
+			}
+			clock = clock || f.Name == "clock"
+			steps = append(steps, s)
+		}
+		if len(steps) > 0 {
+			steps[0].Seconds = time.Since(began).Seconds() // of them all
+		}
+	}
+	if !clock {
+		steps = append(steps, Result("clock", skipped("this storage does not tell the time: compare the clocks yourself if credentials are refused for no reason")))
+	}
+	return steps
 }
 
 // broken is an error that no setting cures.
@@ -307,10 +343,6 @@ func (e *exam) absent() error {
 		return brokenf("the list still shows %q", names)
 	}
 	return nil
-}
-
-func (e *exam) clock() error {
-	return skipped("this storage does not tell the time: compare the clocks yourself if credentials are refused for no reason")
 }
 
 // cleanUp removes what is left, for a while even after the caller has given up.

@@ -59,6 +59,51 @@ clock skipped`
 	}
 }
 
+// A reporter tells what it found out.
+type reporter struct {
+	*mutant
+	findings []sdk.Finding
+	err      error
+}
+
+func (r reporter) Report(context.Context) ([]sdk.Finding, error) { return r.findings, r.err }
+
+// What a destination found out are steps of their own, whether it can be used or
+// not, and its clock takes the place of ours.
+func TestFindingsAreSteps(t *testing.T) {
+	healthy := &mutant{Memory: sdktest.NewMemory()}
+	forbidden := &mutant{Memory: sdktest.NewMemory()}
+	forbidden.list = func(context.Context, string) iter.Seq2[sdk.Object, error] {
+		return fails(fmt.Errorf("bucket: %w", sdk.ErrPermission))
+	}
+	findings := []sdk.Finding{
+		{Name: "credentials", Detail: "from AWS_ACCESS_KEY_ID"},
+		{Name: "conditions", Detail: "not honoured", Hint: "use another", Problem: true},
+	}
+	clock := sdk.Finding{Name: "clock", Detail: "2 s off"}
+	for what, c := range map[string]struct {
+		d     reporter
+		first string
+		want  string
+	}{
+		"healthy":      {reporter{healthy, findings, nil}, "reachable ok", "credentials ok, conditions weak, clock skipped"},
+		"with a clock": {reporter{healthy, append(findings[:1:1], clock), nil}, "reachable ok", "credentials ok, clock ok"},
+		"forbidden":    {reporter{forbidden, findings, nil}, "reachable failed", "credentials ok, conditions weak, clock skipped"},
+		"no answer":    {reporter{healthy, nil, sdk.ErrUnavailable}, "reachable ok", "report weak, clock skipped"},
+		"half a one":   {reporter{healthy, findings[:1], sdk.ErrUnavailable}, "reachable ok", "report weak, credentials ok, clock skipped"},
+	} {
+		got := examine(t.Context(), c.d)
+		if all := strings.Join(got, ", "); got[0] != c.first || !strings.HasSuffix(all, " "+c.want) {
+			t.Errorf("%s: steps %s; want %s first and %s last", what, all, c.first, c.want)
+		}
+	}
+	for s := range Examine(t.Context(), reporter{healthy, findings, nil}) {
+		if s.Name == "conditions" && (s.Detail != "not honoured" || s.Hint != "use another" || s.Broken) {
+			t.Errorf("step %+v", s)
+		}
+	}
+}
+
 // A place that is not there may be one that is misspelt: it must not come into
 // being.
 func TestPlaceThatIsNotThere(t *testing.T) {
