@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -54,7 +55,11 @@ func (a *app) command() *cobra.Command {
 any place that a plugin can write to, and restores them. It reads and writes
 Dgraph's own backup format.
 
-A location is a path, or a URI whose scheme names the plugin that serves it.
+A location is a path, or a URI whose scheme names the plugin that serves it and
+whose query holds settings of that plugin: scheme://host/path?name=value&name=value.
+In the query, & is written as %26, # as %23 and % as %25; a + is a space, except in
+keys, secrets and tokens, which have none. Secrets of a URI are taken off the list
+of processes at once; --location-settings FILE keeps them off the command line.
 Names of flags may be written with dashes or with underscores.`,
 		Example: `  brock backup -p ./data -l ./backups
   brock ls -l ./backups
@@ -128,6 +133,14 @@ func (a *app) start() error {
 		LogDir: plugindir.LogDir(), TraceDir: a.trace, Attached: attached,
 	}
 	a.plugins = plugindir.New(append(a.pluginDirs, plugindir.DefaultDirs()...), a.options)
+	for name := range levels {
+		if name == "" {
+			continue
+		}
+		if err := a.knows(name); err != nil {
+			return fmt.Errorf("--plugin-log-level: %w", err)
+		}
+	}
 	a.engine = &host.Engine{Logger: a.logger, Progress: a.screen.progress, Memory: int64(memory), Version: "brock " + versionString()}
 	return nil
 }
@@ -173,7 +186,7 @@ func (a *app) result(v any, text func(w io.Writer)) error {
 	if !a.json {
 		var b bytes.Buffer
 		text(&b)
-		_, err := a.stdout.Write(b.Bytes())
+		_, err := io.WriteString(a.stdout, harmless(b.String()))
 		return err
 	}
 	enc := json.NewEncoder(a.stdout)

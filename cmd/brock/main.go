@@ -13,12 +13,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/brock-backup/brock/cmd/brock/internal/argv"
 	"github.com/brock-backup/brock/sdk/conformance"
 )
 
 func main() {
 	conformance.Init() // a check may have started this program to be a host
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	harden()
+	os.Exit(run(argv.Args()[1:], os.Stdout, os.Stderr))
 }
 
 // run executes one command line and returns the exit code. The first interrupt

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,8 +39,11 @@ func (a *app) showLogs(name string, n int) error {
 		return usageError("set XDG_STATE_HOME to a directory of yours", "there is no place where logs are kept: neither XDG_STATE_HOME nor HOME names a directory of yours")
 	}
 	lines, err := plugindir.LogLines(dir, name, n)
-	if errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
-		lines, err = []string{}, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := a.knows(name); err != nil {
+			return err
+		}
+		lines, err = []string{}, nil // it has said nothing yet
 	}
 	if err != nil {
 		return err
@@ -51,4 +56,16 @@ func (a *app) showLogs(name string, n int) error {
 			fmt.Fprintf(a.screen, "no plugin called %s has said anything yet (logs are in %s)\n", name, dir)
 		}
 	})
+}
+
+// knows refuses a name that is no plugin's, nor that of its file.
+func (a *app) knows(name string) error {
+	names := a.plugins.Names()
+	if _, short := plugindir.Named(name); slices.Contains(names, name) || short != "" && slices.Contains(names, short) {
+		return nil
+	}
+	if len(names) == 0 {
+		return usageError("brock plugin ls shows where plugins are looked for", "no plugin is called %s: there are none", name)
+	}
+	return usageError("brock plugin ls shows them all", "no plugin is called %s; there are %s", name, strings.Join(names, ", "))
 }

@@ -76,7 +76,8 @@ func (a *app) listPlugins(ctx context.Context) error {
 		for _, p := range v {
 			if p.SetAside != "" {
 				reason, _, _ := strings.Cut(p.SetAside, "\n")
-				fmt.Fprintf(t, "-\t-\t-\t-\t%s\tset aside\t%s: %s\n", p.Trust, p.Path, reason)
+				name, kind := named(p.Path)
+				fmt.Fprintf(t, "%s\t%s\t-\t-\t%s\tset aside\t%s: %s\n", name, kind, p.Trust, p.Path, reason)
 				continue
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, p.Version, serves(p.Schemes), p.Trust, p.State, cmp.Or(p.Attached, p.Path))
@@ -89,6 +90,15 @@ func (a *app) listPlugins(ctx context.Context) error {
 			fmt.Fprintf(w, "not locked: %s (brock plugin lock pins what is there now)\n", dir)
 		}
 	})
+}
+
+// named returns what the name of a plugin's file says of it: all that is known of
+// one that was not asked.
+func named(path string) (name, kind string) {
+	if kind, name = plugindir.Named(path); kind == "" {
+		return "-", "-"
+	}
+	return name, kind
 }
 
 // contested says which locations have two plugins: nothing works there until one

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 
+	"github.com/brock-backup/brock/cmd/brock/internal/argv"
 	"github.com/brock-backup/brock/host"
 )
 
@@ -45,17 +46,19 @@ func newScreen(w io.Writer) *screen {
 	return s
 }
 
-// Write writes whole lines above the progress line. With json, what is logged becomes an
-// event like all others.
+// Write writes whole lines above the progress line, without what a terminal would
+// obey, and without the secrets of the command line. With json, what is logged
+// becomes an event like all others.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
+	text := p
 	if line, ok := logEvent(p); s.json && ok {
-		_, err := s.w.Write(line)
-		return len(p), err
+		text = line
 	}
-	return s.w.Write(p)
+	_, err := io.WriteString(s.w, harmless(argv.Hide(string(text))))
+	return len(p), err
 }
 
 // logEvent turns an entry of the log, {"@level":"warn","@message":...}, into an event,
@@ -139,7 +142,7 @@ func (s *screen) status(text string) {
 		return
 	}
 	s.erase()
-	if width > 1 && len(text) >= width {
+	if text = harmless(text); width > 1 && len(text) >= width {
 		text = text[:width-1]
 	}
 	fmt.Fprint(s.w, text)

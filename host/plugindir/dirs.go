@@ -239,6 +239,30 @@ func (d *Dirs) state(p Plugin) launch.State {
 	return launch.Idle
 }
 
+// Named returns the kind and the name of the plugin that a file is called after,
+// or "" of one that no plugin has.
+func Named(path string) (kind, name string) {
+	file := strings.TrimSuffix(filepath.Base(path), ".exe")
+	kind, ok := kindOf(file)
+	if !ok {
+		return "", ""
+	}
+	return kind, strings.TrimPrefix(file, prefixes[kind])
+}
+
+// Names returns the names of the plugins that there are files of, sorted, those
+// that were set aside among them. It starts none.
+func (d *Dirs) Names() []string {
+	var names []string
+	for _, p := range d.find("") {
+		if _, name := Named(p.Path); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func kindOf(file string) (kind string, ok bool) {
 	file = strings.TrimSuffix(file, ".exe")
 	for kind, prefix := range prefixes {
