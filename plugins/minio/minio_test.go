@@ -10,7 +10,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -157,4 +159,43 @@ func TestSecretsStaySecret(t *testing.T) {
 	if !errors.Is(getErr, sdk.ErrPermission) {
 		t.Error(getErr)
 	}
+}
+
+// settings are those of a place in a bucket of the server.
+func settings(s servers.S3, bucket, id, secret string) map[string]any {
+	return map[string]any{
+		"uri": "minio://" + s.Endpoint + "/" + bucket + "/prefix", "secure": s.Secure, "ca_file": s.CAFile, "accessKey": id, "secretKey": secret,
+	}
+}
+
+// readOnly is what a restore needs.
+const readOnly = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::*"]}]}`
+
+func TestDestination(t *testing.T) {
+	s := servers.MinIO(t)
+	reader := strings.ToLower(rand.Text())
+	policy := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(policy, []byte(readOnly), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mc(t, s, "admin", "user", "add", "s", reader, "reader-secret")
+	mc(t, s, "admin", "policy", "create", "s", reader, policy)
+	mc(t, s, "admin", "policy", "attach", "s", reader, "--user", reader)
+	t.Cleanup(func() {
+		mc(t, s, "admin", "user", "remove", "s", reader)
+		mc(t, s, "admin", "policy", "remove", "s", reader)
+	})
+	full := bucket(t, s)
+	mc(t, s, "quota", "set", "s/"+full, "--size", "8MiB")
+	busy := servers.Proxy(t, s.Endpoint)
+	busy.Answer(1, 1, servers.SlowDown)
+	throttled := s
+	throttled.Endpoint = busy.Addr
+	sdktest.TestDestination(t, settings(s, bucket(t, s), s.AccessKey, s.SecretKey),
+		sdktest.Denied(settings(s, bucket(t, s), s.AccessKey, "not the secret")),
+		sdktest.ReadOnly(settings(s, bucket(t, s), reader, "reader-secret")),
+		sdktest.Missing(settings(s, "brock-"+strings.ToLower(rand.Text()), s.AccessKey, s.SecretKey)),
+		sdktest.Full(settings(s, full, s.AccessKey, s.SecretKey)),
+		sdktest.Throttled(settings(throttled, bucket(t, s), s.AccessKey, s.SecretKey)),
+	)
 }
