@@ -132,9 +132,6 @@ func (c *client) connect(ctx context.Context, cfg *Config, l location, host stri
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// key returns the object key of an object's name.
-func (c *client) key(name string) string { return c.prefix + name }
-
 // options returns what every write has in common, as it is now: a lock counts
 // from the moment of writing.
 func (c *client) options() minio.PutObjectOptions {

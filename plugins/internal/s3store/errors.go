@@ -216,6 +216,10 @@ var kinds = map[string]error{
 	"InvalidURI":                           sdk.ErrInvalid,
 	"KeyTooLongError":                      sdk.ErrInvalid,
 	minio.XMinioInvalidObjectName:          sdk.ErrInvalid,
+	"ExistingObjectIsDirectory":            sdk.ErrInvalid, // stores on file systems
+	"XMinioObjectExistsAsDirectory":        sdk.ErrInvalid,
+	"XMinioParentIsObject":                 sdk.ErrInvalid,
+	"ObjectParentIsFile":                   sdk.ErrInvalid,
 	"InvalidObjectName":                    sdk.ErrInvalid,
 	"InvalidStorageClass":                  sdk.ErrInvalid,
 	"InvalidEncryptionAlgorithmError":      sdk.ErrInvalid,

@@ -396,7 +396,7 @@ func TestTLS(t *testing.T) {
 
 	old := httptest.NewUnstartedServer(http.NotFoundHandler())
 	old.Config.ErrorLog = log.New(io.Discard, "", 0)
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // that is what must not work
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} // that is what must not work
 	old.StartTLS()
 	t.Cleanup(old.Close)
 	ca := t.TempDir() + "/ca"
