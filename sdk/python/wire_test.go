@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -129,6 +131,36 @@ for line in sys.stdin:
 	}
 	if got := inPackage(t, in.String(), code); got != want.String() {
 		t.Errorf("settings\n%swant\n%s", got, want.String())
+	}
+}
+
+// How long a storage wants to be left alone arrives in whole milliseconds, and
+// never sooner than it was said.
+func TestRetryAfter(t *testing.T) {
+	const code = `
+from brock_plugin import Unavailable, error_pb2, errors
+class Call:
+    def set_trailing_metadata(self, metadata): print(metadata[0][1].hex())
+    def abort(self, code, text): pass
+for line in sys.stdin:
+    errors.answer(Call(), Unavailable("slow down", retry_after=float(line)), "o")`
+	var in, got strings.Builder
+	fmt.Fprint(&in, "0\n1.5\n0.0001\n-3\ninf\n")
+	for text := range strings.FieldsSeq(inPackage(t, in.String(), code)) {
+		data, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := status.New(codes.Unavailable, "").Proto()
+		if err := proto.Unmarshal(data, p); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range status.FromProto(p).Details() {
+			fmt.Fprintln(&got, d.(*pluginpb.ErrorDetail).GetRetryAfterMs())
+		}
+	}
+	if want := "0\n1500\n1\n0\n86400000\n"; got.String() != want {
+		t.Errorf("milliseconds\n%swant\n%s", got.String(), want)
 	}
 }
 

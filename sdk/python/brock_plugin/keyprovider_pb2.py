@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!brock/plugin/v1/keyprovider.proto\x12\x0f\x62rock.plugin.v1\"1\n\x0bWrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_key\x18\x02 \x01(\x0c\"G\n\x0cWrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t\"Z\n\rUnwrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"\"\n\x0eUnwrapResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\"$\n\x10\x45xportKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\" \n\x11\x45xportKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"$\n\x10KeyStatusRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"H\n\x11KeyStatusResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"*\n\x16GenerateDataKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"d\n\x17GenerateDataKeyResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"Z\n\rRewrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"I\n\x0eRewrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t2\xfd\x03\n\x12KeyProviderService\x12\x43\n\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponse\x12R\n\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12\x64\n\x0fGenerateDataKey\x12\'.brock.plugin.v1.GenerateDataKeyRequest\x1a(.brock.plugin.v1.GenerateDataKeyResponse\x12I\n\x06Rewrap\x12\x1e.brock.plugin.v1.RewrapRequest\x1a\x1f.brock.plugin.v1.RewrapResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!brock/plugin/v1/keyprovider.proto\x12\x0f\x62rock.plugin.v1\"1\n\x0bWrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_key\x18\x02 \x01(\x0c\"G\n\x0cWrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t\"Z\n\rUnwrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"\"\n\x0eUnwrapResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\"$\n\x10\x45xportKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\" \n\x11\x45xportKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"$\n\x10KeyStatusRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"H\n\x11KeyStatusResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"$\n\x10RotateKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"H\n\x11RotateKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"*\n\x16GenerateDataKeyRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"d\n\x17GenerateDataKeyResponse\x12\x10\n\x08\x64\x61ta_key\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"Z\n\rRewrapRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x04 \x01(\t\"I\n\x0eRewrapResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\t2\xd1\x04\n\x12KeyProviderService\x12\x43\n\x04Wrap\x12\x1c.brock.plugin.v1.WrapRequest\x1a\x1d.brock.plugin.v1.WrapResponse\x12I\n\x06Unwrap\x12\x1e.brock.plugin.v1.UnwrapRequest\x1a\x1f.brock.plugin.v1.UnwrapResponse\x12R\n\tExportKey\x12!.brock.plugin.v1.ExportKeyRequest\x1a\".brock.plugin.v1.ExportKeyResponse\x12R\n\tKeyStatus\x12!.brock.plugin.v1.KeyStatusRequest\x1a\".brock.plugin.v1.KeyStatusResponse\x12R\n\tRotateKey\x12!.brock.plugin.v1.RotateKeyRequest\x1a\".brock.plugin.v1.RotateKeyResponse\x12\x64\n\x0fGenerateDataKey\x12\'.brock.plugin.v1.GenerateDataKeyRequest\x1a(.brock.plugin.v1.GenerateDataKeyResponse\x12I\n\x06Rewrap\x12\x1e.brock.plugin.v1.RewrapRequest\x1a\x1f.brock.plugin.v1.RewrapResponseB>Z<github.com/brock-backup/brock/sdk/internal/pluginpb;pluginpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'brock.plugin.v1.keyprovider_pb2', globals())
@@ -37,14 +37,18 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _KEYSTATUSREQUEST._serialized_end=414
   _KEYSTATUSRESPONSE._serialized_start=416
   _KEYSTATUSRESPONSE._serialized_end=488
-  _GENERATEDATAKEYREQUEST._serialized_start=490
-  _GENERATEDATAKEYREQUEST._serialized_end=532
-  _GENERATEDATAKEYRESPONSE._serialized_start=534
-  _GENERATEDATAKEYRESPONSE._serialized_end=634
-  _REWRAPREQUEST._serialized_start=636
-  _REWRAPREQUEST._serialized_end=726
-  _REWRAPRESPONSE._serialized_start=728
-  _REWRAPRESPONSE._serialized_end=801
-  _KEYPROVIDERSERVICE._serialized_start=804
-  _KEYPROVIDERSERVICE._serialized_end=1313
+  _ROTATEKEYREQUEST._serialized_start=490
+  _ROTATEKEYREQUEST._serialized_end=526
+  _ROTATEKEYRESPONSE._serialized_start=528
+  _ROTATEKEYRESPONSE._serialized_end=600
+  _GENERATEDATAKEYREQUEST._serialized_start=602
+  _GENERATEDATAKEYREQUEST._serialized_end=644
+  _GENERATEDATAKEYRESPONSE._serialized_start=646
+  _GENERATEDATAKEYRESPONSE._serialized_end=746
+  _REWRAPREQUEST._serialized_start=748
+  _REWRAPREQUEST._serialized_end=838
+  _REWRAPRESPONSE._serialized_start=840
+  _REWRAPRESPONSE._serialized_end=913
+  _KEYPROVIDERSERVICE._serialized_start=916
+  _KEYPROVIDERSERVICE._serialized_end=1509
 # @@protoc_insertion_point(module_scope)
