@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"testing" //nolint:depguard // this package is for tests
+	"testing"
 )
 
 // An Azure is a running blob service on loopback. Its addresses have the account in the path: http://host:port/account.

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing" //nolint:depguard // this package is for tests
+	"testing"
 )
 
 // running returns what the env file of a server says, and its process. If the server does not run, it ends the test.
@@ -62,7 +62,7 @@ func missing(t testing.TB, name string) {
 // note appends a line to a file that other processes append to as well.
 func note(t testing.TB, file, line string) {
 	t.Helper()
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // the user names it
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"testing" //nolint:depguard // this package is for tests
+	"testing"
 )
 
 // An Own is a server of one test, which may stop it, kill it and start it again: on the same port, with the same

@@ -104,7 +104,7 @@ func start(p plan, log string, attr *syscall.SysProcAttr) (*child, error) {
 		return nil, err
 	}
 	defer out.Close()
-	cmd := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec,noctx // it outlives every context
+	cmd := exec.Command(p.args[0], p.args[1:]...) // it outlives every context
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir}, p.env...)
 	cmd.Dir = p.dir
 	cmd.Stdout, cmd.Stderr = out, out

@@ -13,7 +13,7 @@ import (
 	"net/http/httputil"
 	"strconv"
 	"sync"
-	"testing" //nolint:depguard // this package is for tests
+	"testing"
 	"time"
 )
 
@@ -89,7 +89,7 @@ func Proxy(t testing.TB, upstream string) *Fault {
 		changed:  make(chan struct{}),
 	}
 	f.Pass()
-	f.http = &http.Server{Handler: http.HandlerFunc(f.serve), ErrorLog: silent} //nolint:gosec // as patient as it is told
+	f.http = &http.Server{Handler: http.HandlerFunc(f.serve), ErrorLog: silent}
 	f.work.Go(func() { _ = f.http.Serve(f.plain) })
 	f.listen(l)
 	t.Cleanup(f.close)
@@ -165,7 +165,7 @@ func (f *Fault) Do(decide func(*http.Request) Action) {
 // Answer does a to the given share of requests, 0 to 1, and lets the others pass. Which they are depends on seed and
 // on the number of requests before, only.
 func (f *Fault) Answer(share float64, seed uint64, a Action) {
-	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable on purpose
+	dice := rand.New(rand.NewPCG(seed, 0))
 	f.Do(func(*http.Request) Action {
 		if dice.Float64() < share {
 			return a
@@ -261,7 +261,7 @@ func refuse(w http.ResponseWriter, r *http.Request, a Action) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.Status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, body) //nolint:gosec // no browser reads it
+		_, _ = io.WriteString(w, body)
 	}
 }
 

@@ -24,7 +24,7 @@ package servers
 
 import (
 	"strconv"
-	"testing" //nolint:depguard // this package is for tests
+	"testing"
 )
 
 // An S3 is a running S3 server on loopback.

@@ -22,10 +22,10 @@ func StateDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the user names it
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	fi, err := os.Lstat(dir) //nolint:gosec // the user names it
+	fi, err := os.Lstat(dir)
 	if err != nil {
 		return "", err
 	}
@@ -33,7 +33,7 @@ func StateDir() (string, error) {
 	if !ok || int(st.Uid) != os.Geteuid() || !fi.IsDir() {
 		return "", fmt.Errorf("%s is no directory of yours: name another in BROCK_SERVERS", dir)
 	}
-	return dir, os.Chmod(dir, 0o700) //nolint:gosec // a directory
+	return dir, os.Chmod(dir, 0o700)
 }
 
 // lock keeps other processes that start or stop servers out of dir, until unlock.
