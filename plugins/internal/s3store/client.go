@@ -120,6 +120,7 @@ func (c *client) connect(ctx context.Context, cfg *Config, l location, host stri
 		opts.BucketLookup = minio.BucketLookupPath
 	}
 	if c.core, err = minio.NewCore(endpoint, opts); err != nil {
+		base.CloseIdleConnections()
 		return fmt.Errorf("endpoint %s: %s: %w", host, oneLine(err.Error()), sdk.ErrInvalid)
 	}
 	c.core.SetAppInfo("brock", Version)

@@ -329,7 +329,10 @@ func (c *client) hint(said minio.ErrorResponse) string {
 	case minio.RequestTimeTooSkewed:
 		return "set this machine's clock, with NTP say"
 	case "PermanentRedirect", minio.AuthorizationHeaderMalformed, minio.InvalidRegion, "IllegalLocationConstraintException":
-		if said.Region != "" {
+		switch {
+		case said.Region != "" && c.t != nil && regionOf(c.t.host) != "":
+			return fmt.Sprintf("write s3://s3.%s.amazonaws.com/%s/%s", said.Region, c.bucket, c.prefix)
+		case said.Region != "":
 			return "set region=" + said.Region + ", or leave region out"
 		}
 		return "leave the setting region out, or set it to the bucket's"

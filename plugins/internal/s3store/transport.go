@@ -111,16 +111,17 @@ func pool(caFile string) (*x509.CertPool, error) {
 
 // RoundTrip sends one request.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	t.requests.Add(1)
-	begin := time.Now()
-	res, err := t.base.RoundTrip(req)
-	if t.trace {
-		trace(req, res, err, time.Since(begin))
+	if where(req) && (amazon(t.host) || isAccelerate(t.host)) {
+		if region := t.ask(req); region != "" {
+			t.learn(region)
+			return constraint(req, region), nil
+		}
 	}
+	begin := time.Now()
+	res, err := t.send(req)
 	if err != nil {
 		return nil, clean(err)
 	}
-	t.note(res, begin)
 	if res.StatusCode < 300 {
 		if isPage(res) {
 			res.Body.Close()
@@ -132,6 +133,20 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	return t.refused(req, res, begin)
+}
+
+// send sends one request, and notes what the answer tells.
+func (t *transport) send(req *http.Request) (*http.Response, error) {
+	t.requests.Add(1)
+	begin := time.Now()
+	res, err := t.base.RoundTrip(req)
+	if t.trace {
+		trace(req, res, err, time.Since(begin))
+	}
+	if err == nil {
+		t.note(res, begin)
+	}
+	return res, err
 }
 
 // note remembers what every answer tells.
@@ -175,7 +190,7 @@ func (t *transport) refused(req *http.Request, res *http.Response, begin time.Ti
 	case foreign(req, res, body):
 		return nil, &foreignAnswer{status: res.Status, text: oneLine(string(body)), notFound: res.StatusCode == http.StatusNotFound}
 	case where(req) && tellsNothing(said):
-		return t.relocate(req, res, said)
+		return t.relocate(req, said), nil
 	case credentialCode(said.Code, req, res) && t.keys.refused(req.Context(), begin):
 		return nil, &renewed{said}
 	}
@@ -305,32 +320,43 @@ func (t *transport) located(res *http.Response) (*http.Response, error) {
 	return res, nil
 }
 
+// ask asks Amazon for the head of the bucket, without credentials: whether it is
+// given or not, it comes with the bucket's region. The request for the region
+// itself is refused at endpoints other than that of us-east-1, for minio-go signs
+// it for that, and what the refusal names is the endpoint's region. It returns ""
+// if nothing was learnt.
+func (t *transport) ask(req *http.Request) string {
+	u := *req.URL
+	u.RawQuery = ""
+	head := (&http.Request{Method: http.MethodHead, URL: &u, Header: http.Header{}}).WithContext(req.Context())
+	res, err := t.send(head)
+	if err != nil {
+		return "" // the next request fails in the same way, and says so
+	}
+	res.Body.Close()
+	return res.Header.Get("X-Amz-Bucket-Region")
+}
+
 // relocate answers for a store that does not say where the bucket is to whoever
-// asks this way. Amazon tells everybody else who asks for the bucket's head.
-func (t *transport) relocate(req *http.Request, res *http.Response, said minio.ErrorResponse) (*http.Response, error) {
-	region := said.Region
-	if region == "" && amazon(t.host) {
-		u := *req.URL
-		u.RawQuery = ""
-		head := (&http.Request{Method: http.MethodHead, URL: &u, Header: http.Header{}}).WithContext(req.Context())
-		if answer, err := t.base.RoundTrip(head); err == nil {
-			answer.Body.Close()
-			region = answer.Header.Get("X-Amz-Bucket-Region")
-		}
+// asks this way.
+func (t *transport) relocate(req *http.Request, said minio.ErrorResponse) *http.Response {
+	if said.Region == "" {
+		return constraint(req, t.guess)
 	}
-	if region == "" {
-		region = t.guess
-	} else {
-		t.learn(region)
-	}
+	t.learn(said.Region)
+	return constraint(req, said.Region)
+}
+
+// constraint is the answer that minio-go expects to its question.
+func constraint(req *http.Request, region string) *http.Response {
 	var body bytes.Buffer
 	body.WriteString("<LocationConstraint>")
-	_ = xml.EscapeText(&body, []byte(region))
+	_ = xml.EscapeText(&body, []byte(region)) // a Buffer takes everything
 	body.WriteString("</LocationConstraint>")
-	res.Status, res.StatusCode = "200 OK", http.StatusOK
-	res.ContentLength = int64(body.Len())
-	res.Body = io.NopCloser(&body)
-	return res, nil
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Request: req, ContentLength: int64(body.Len()), Body: io.NopCloser(&body),
+	}
 }
 
 // learn takes note of the bucket's region, and says so if the endpoint is
