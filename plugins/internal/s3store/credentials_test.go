@@ -187,6 +187,20 @@ func user(t *testing.T, s servers.S3) (id, secret string) {
 	return id, secret
 }
 
+// later is when a file may be looked at again.
+func later(s *Store) {
+	s.c.keys.mu.Lock()
+	defer s.c.keys.mu.Unlock()
+	s.c.keys.stat, s.c.keys.again = time.Time{}, time.Time{}
+}
+
+// renewal is when credentials are to be renewed.
+func renewal(s *Store) {
+	s.c.keys.mu.Lock()
+	defer s.c.keys.mu.Unlock()
+	s.c.keys.again = time.Now().Add(-time.Second)
+}
+
 // A file that is replaced while a client is in use is read again: at once, and not
 // only when the old keys are refused.
 func TestRotatedFile(t *testing.T) {
@@ -201,7 +215,7 @@ func TestRotatedFile(t *testing.T) {
 	put(t, st, "one", pattern(100))
 
 	write(t, file, keysFile(second, secondSecret))
-	st.c.keys.stat = time.Time{} // a second has passed
+	later(st)
 	put(t, st, "at once", pattern(100))
 	if got, _ := st.c.keys.Retrieve(); got.AccessKeyID != second {
 		t.Errorf("signed by %s, want %s", got.AccessKeyID, second)
@@ -216,15 +230,15 @@ func TestRotatedFile(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	st.c.keys.stat = time.Time{}
+	later(st)
 	put(t, st, "without a file", pattern(100))
 	write(t, file, "[default]\naws_access_key_id = ha")
-	st.c.keys.stat, st.c.keys.again = time.Time{}, time.Time{}
+	later(st)
 	put(t, st, "four", pattern(100))
 
 	// Keys that are refused, and stay the same, are an error that says where they are from.
 	write(t, file, keysFile(first, firstSecret))
-	st.c.keys.stat, st.c.keys.again = time.Time{}, time.Time{}
+	later(st)
 	err := st.Put(t.Context(), "five", strings.NewReader("x"))
 	if !errors.Is(err, sdk.ErrPermission) || errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(sdk.Hint(err), file) {
 		t.Errorf("%v, hint %q; want ErrPermission and the file's name", err, sdk.Hint(err))
@@ -237,13 +251,15 @@ func TestRefusedKeysAreLookedUp(t *testing.T) {
 	s := servers.MinIO(t)
 	bare(t)
 	id, secret := user(t, s)
-	agent := agentWith(t, func() any { return map[string]string{"AccessKeyId": id, "SecretAccessKey": secret} })
+	var now atomic.Value
+	now.Store(secret)
+	agent := agentWith(t, func() any { return map[string]any{"AccessKeyId": id, "SecretAccessKey": now.Load()} })
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.URL)
 	st := on(t, s, bucket(t, s, minio.MakeBucketOptions{}))
 	put(t, st, "one", pattern(100))
 	next := rand.Text()
 	mc(t, s, "admin", "user", "add", "s", id, next)
-	secret = next
+	now.Store(next)
 	put(t, st, "two", pattern(100))
 	if n := agent.asked.Load(); n != 2 {
 		t.Errorf("the agent was asked %d times, want twice", n)
@@ -300,15 +316,18 @@ func TestExpiringCredentials(t *testing.T) {
 	if f := st.c.facts()[0]; !strings.Contains(f.Detail, "container credentials of 127.0.0.1") || !strings.Contains(f.Detail, "temporary, until 20") {
 		t.Errorf("%+v", f)
 	}
-	if left := time.Until(st.c.keys.again); left < 10*time.Minute || left > 14*time.Minute {
+	st.c.keys.mu.Lock()
+	left := time.Until(st.c.keys.again)
+	st.c.keys.mu.Unlock()
+	if left < 10*time.Minute || left > 14*time.Minute {
 		t.Errorf("what lives 15 minutes is renewed in %v", left)
 	}
 
-	st.c.keys.again = time.Now().Add(-time.Second) // that time has come
+	renewal(st)
 	broken.Store(true)
 	put(t, st, "two", pattern(100))
 	broken.Store(false)
-	st.c.keys.again = time.Now().Add(-time.Second)
+	renewal(st)
 	put(t, st, "three", pattern(100))
 	if after, _ := st.c.keys.Retrieve(); after.AccessKeyID == before.AccessKeyID {
 		t.Error("nothing was renewed")
@@ -440,7 +459,7 @@ func TestWebIdentity(t *testing.T) {
 		t.Errorf("Put by a reader: %v, hint %q", err, sdk.Hint(err))
 	}
 	write(t, file, token("writer", "readwrite"))
-	st.c.keys.again = time.Now().Add(-time.Second)
+	renewal(st)
 	put(t, st, "one", pattern(100))
 	if f := st.c.facts()[0]; !strings.Contains(f.Detail, "token service "+s.Endpoint) || !strings.Contains(f.Detail, "temporary") {
 		t.Errorf("%+v", f)

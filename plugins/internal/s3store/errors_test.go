@@ -19,6 +19,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -326,15 +328,16 @@ func TestRetryAfter(t *testing.T) {
 // The page of something that is no store says nothing about objects.
 func TestForeignAnswers(t *testing.T) {
 	bare(t)
-	var status int
+	var now atomic.Int32
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(status)
+		w.WriteHeader(int(now.Load()))
 		_, _ = w.Write([]byte("<html><body><h1>canary</h1></body></html>"))
 	}))
 	t.Cleanup(page.Close)
 	s := servers.S3{Endpoint: page.Listener.Addr().String(), AccessKey: "a", SecretKey: "b"}
-	for _, status = range []int{404, 403, 200, 302} {
+	for _, status := range []int{404, 403, 200, 302} {
+		now.Store(int32(status))
 		st := on(t, s, "bucket", keyed(s), func(c *Config) { c.Region = "us-east-1" })
 		_, err := st.c.core.StatObject(t.Context(), "bucket", "x", minio.StatObjectOptions{})
 		_, _, _, gerr := st.c.core.GetObject(t.Context(), "bucket", "x", minio.GetObjectOptions{})
@@ -348,7 +351,7 @@ func TestForeignAnswers(t *testing.T) {
 			t.Errorf("HTTP %d: Put: %v", status, err)
 		}
 	}
-	status = 502
+	now.Store(502)
 	st := on(t, s, "bucket", keyed(s))
 	_, err := st.c.core.StatObject(t.Context(), "bucket", "x", minio.StatObjectOptions{})
 	checkKind(t, "a gateway", st.c.fail("x", err), sdk.ErrUnavailable)
@@ -473,8 +476,11 @@ func TestEncryption(t *testing.T) {
 // Nothing that a trace shows is secret.
 func TestTraceShowsNoSecret(t *testing.T) {
 	bare(t)
+	var mu sync.Mutex
 	var seen []http.Header
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		seen = append(seen, r.Header)
 		w.WriteHeader(http.StatusForbidden)
 	}))
@@ -488,6 +494,8 @@ func TestTraceShowsNoSecret(t *testing.T) {
 		c.SSE, c.Region, c.SessionToken = "c:"+file, "us-east-1", sdk.NewSecret("canary-token")
 	})
 	_, err := st.c.core.PutObject(t.Context(), "bucket", "key", strings.NewReader("x"), 1, "", "", st.c.options())
+	mu.Lock()
+	defer mu.Unlock()
 	if err == nil || len(seen) == 0 {
 		t.Fatalf("%v, %d requests", err, len(seen))
 	}
