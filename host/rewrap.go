@@ -30,7 +30,7 @@ type SeriesKey struct {
 // Keys tells how the series at a location are encrypted. With a key, each wrapped key is
 // opened, to see that it can be.
 func (e *Engine) Keys(ctx context.Context, at Location, k *Key) ([]SeriesKey, error) {
-	return e.keys(ctx, at, k, func(context.Context, *catalogue, *Key, *SeriesKey, *manifest.Manifest, []manifest.KeyRecord) error {
+	return e.keys(e.withLog(ctx), at, k, func(context.Context, *catalogue, *Key, *SeriesKey, *manifest.Manifest, []manifest.KeyRecord) error {
 		return nil
 	})
 }
@@ -43,7 +43,7 @@ func (e *Engine) Rewrap(ctx context.Context, at Location, k *Key) ([]SeriesKey, 
 	if !k.given() {
 		return nil, usage("name it with --key-provider", "no key provider was given")
 	}
-	return e.keys(ctx, at, k, e.rewrap)
+	return e.keys(e.withLog(ctx), at, k, e.rewrap)
 }
 
 type keyWork func(context.Context, *catalogue, *Key, *SeriesKey, *manifest.Manifest, []manifest.KeyRecord) error
@@ -182,6 +182,7 @@ func (k *Key) wrapAgain(ctx context.Context, old sdk.WrappedKey) (sdk.WrappedKey
 // ExportKey returns the data key of a series, with which Dgraph itself can restore
 // it: 32 bytes, or the provider's own key. An empty series is that of the latest backup.
 func (e *Engine) ExportKey(ctx context.Context, at Location, k *Key, series string) (id string, key []byte, err error) {
+	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, at)
 	if err != nil {
 		return "", nil, err

@@ -43,7 +43,9 @@
 //
 // The host acts upon the kind of an error, which is found with errors.Is, and
 // shows its text: wrap [ErrNotExist] and the others with %w. [WithHint] adds
-// what the user can do. A panic in a call becomes an error without its value.
+// what the user can do, and [WithRetryAfter] how long a storage that is
+// unavailable asks to be left alone. A panic in a call becomes an error without
+// its value.
 //
 // # Logging
 //
@@ -53,8 +55,8 @@
 //
 // # Secrets
 //
-// They arrive with Open and nowhere else, and have the type [Secret], which
-// prints as "[secret]". The host hides their values, as they are and in the
+// They arrive with Open, or in variables that the plugin names, and have the type
+// [Secret], which prints as "[secret]". The host hides their values, as they are and in the
 // usual encodings, in all that the plugin writes and in its errors. The process
 // dumps no core; on Linux a key provider is also closed to debuggers and to
 // other processes of the same user, unless they have the help of root.
@@ -68,9 +70,11 @@
 // # Life of a plugin
 //
 // The host may open several instances in one process. The environment holds the
-// proxy variables, TZ, SSL_CERT_FILE, SSL_CERT_DIR, HOME, and what the user
-// permitted. When the host is gone, so are the plugin and the processes of its
-// group, within two seconds.
+// proxy variables, TZ, SSL_CERT_FILE, SSL_CERT_DIR, HOME, and of the variables
+// that settings and [Plugin] name those that begin with the plugin's own name or
+// one of its schemes, as STORE_TOKEN does, or that the user permitted. When the
+// host is gone, so are the plugin and the processes of its group, within two
+// seconds.
 //
 // A Put whose success the host never heard of may come again. The SDK knows the
 // last ones by their ids, and answers for those that are complete and the same:

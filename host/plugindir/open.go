@@ -12,7 +12,7 @@ import (
 )
 
 // Opened is a destination at one location. The destination also is an
-// [sdk.Replacer] or an [sdk.Prober] if its plugin is.
+// [sdk.Replacer], an [sdk.Prober] or an [sdk.Reporter] if its plugin is.
 type Opened struct {
 	Destination sdk.Destination
 	URI         string // for messages: without user, password and settings
