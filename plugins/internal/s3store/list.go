@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/http"
 	"net/http/httptrace"
 	"path"
 	"strings"
@@ -132,8 +133,9 @@ func (s *Store) present(ctx context.Context) error {
 		}
 		return err
 	case !there:
-		return s.fail(ctx, s.c.place, minio.ErrorResponse{Code: minio.NoSuchBucket, BucketName: s.c.bucket, StatusCode: 404,
-			Message: "The specified bucket does not exist"})
+		return s.fail(ctx, s.c.place, minio.ErrorResponse{
+			Code: minio.NoSuchBucket, BucketName: s.c.bucket, StatusCode: http.StatusNotFound, Message: "the bucket does not exist",
+		})
 	}
 	s.seen.Store(true)
 	return nil

@@ -2,6 +2,8 @@ package s3store
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -12,14 +14,26 @@ const (
 	// memoryLimit is what parts and what was read ahead take together, over all
 	// Stores of the process. The parts that are being filled may take more if
 	// they must: see memory.take.
-	memoryLimit = 64 << 20 // bytes
+	memoryLimit = 48 << 20 // bytes
 
 	// aheadLimit is as much of it as reading ahead may take.
-	aheadLimit = 32 << 20 // bytes
+	aheadLimit = 24 << 20 // bytes
+
+	// heapLimit is from which on the garbage collector works harder for the rest:
+	// what the host has sent ahead of the parts, 8 MiB for each Put, and what was
+	// collected too late.
+	heapLimit = 56 << 20 // bytes
 
 	// idleTime is how long unused memory is kept.
 	idleTime = 5 * time.Second
 )
+
+// limitHeap is for the plugin's process, which serves nothing but Stores.
+var limitHeap = sync.OnceFunc(func() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(heapLimit)
+	}
+})
 
 // buffers is the memory of this process.
 var buffers = &memory{limit: memoryLimit / chunkSize, ahead: aheadLimit / chunkSize}

@@ -105,7 +105,7 @@ func (u *upload) settleSum(ctx context.Context, first *part) error {
 	}
 	u.abort(ctx)
 	u.end()
-	again, err := u.writing.begin(ctx)
+	again, err := u.begin(ctx)
 	u.id, u.sum = again.id, again.sum
 	return err
 }

@@ -158,12 +158,12 @@ const graceTime = 2 * time.Second
 
 func grace(ctx context.Context) (context.Context, context.CancelFunc) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var t *time.Timer
-	stop := context.AfterFunc(ctx, func() { t = time.AfterFunc(graceTime, cancel) })
+	stop := context.AfterFunc(ctx, func() {
+		sleep(work, graceTime)
+		cancel()
+	})
 	return work, func() {
-		if !stop() && t != nil {
-			t.Stop()
-		}
+		stop()
 		cancel()
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/brock-backup/brock/sdk"
 )
 
-// ConcurrentPuts is how many Puts a process takes at once: each of them can then
-// have a part in memory, and the sources of all of them go on.
-const ConcurrentPuts = 4
+// ConcurrentPuts is how many Puts a process takes at once. Each of them can then
+// have a part of the usual size in memory, and the sources of all of them go on.
+const ConcurrentPuts = 3
 
 // A Store keeps objects below a prefix of a bucket. It holds nothing open
 // between calls except for idle connections.
@@ -52,6 +52,7 @@ var (
 )
 
 func newStore(c *client) *Store {
+	limitHeap()
 	s := &Store{c: c}
 	s.background, s.end = context.WithCancel(context.Background())
 	return s
@@ -130,8 +131,7 @@ func aftermath(ctx context.Context) (context.Context, context.CancelFunc) {
 // code returns the provider's code of an error that comes from minio-go, and
 // the HTTP status.
 func code(err error) (string, int) {
-	var res minio.ErrorResponse
-	if errors.As(err, &res) {
+	if res, ok := errors.AsType[minio.ErrorResponse](err); ok {
 		return res.Code, res.StatusCode
 	}
 	return "", 0
