@@ -47,17 +47,17 @@ func TestMain(m *testing.M) {
 //	shorten FILE BYTES         takes bytes off the end
 //	damaged OBJECT             restore and verify --deep of ./bad say so; then ./bad is ./good again
 //	lock DIR                   has a Badger database open until the script ends
-func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+func TestScripts(t *testing.T) { testscript.Run(t, scripts(t, "testdata/script", nil)) }
 
-// runScripts runs the scripts of a folder, with variables besides the usual.
-func runScripts(t *testing.T, dir string, vars map[string]string) {
+// scripts are those of a folder, with variables besides the usual.
+func scripts(t *testing.T, dir string, vars map[string]string) testscript.Params {
 	t.Helper()
 	plugins := buildPlugins(t)
 	fixtures, err := filepath.Abs("../../host/testdata/fixtures")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
+	return testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -81,7 +81,7 @@ func runScripts(t *testing.T, dir string, vars map[string]string) {
 			"damaged":  damaged,
 			"lock":     lock,
 		},
-	})
+	}
 }
 
 // buildPlugins builds the plugin programs, as make build does.
@@ -89,6 +89,7 @@ func buildPlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, pkg := range map[string]string{
+		"brock-destination-azure":     "../../plugins/azure",
 		"brock-destination-nfs":       "../../plugins/nfs",
 		"brock-keyprovider-keyfile":   "../../plugins/keyfile",
 		"brock-keyprovider-vaultkeys": "../../plugins/vaultkeys",

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestVaultScripts runs testdata/vault with a real Vault, in which it has engines of
@@ -63,9 +65,9 @@ func TestVaultScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	runScripts(t, "testdata/vault", map[string]string{
+	testscript.Run(t, scripts(t, "testdata/vault", map[string]string{
 		"ADDR": v.env["VAULT_ADDR"], "ROOT": v.env["VAULT_TOKEN"], "KV": kv, "TRANSIT": transit, "LOGIN": logins,
-	})
+	}))
 }
 
 // A vault is a Vault that make servers has started.
