@@ -78,10 +78,10 @@ generate: tools ## rebuild sdk/internal from sdk/proto
 check: fmt generate lint test ## all of the above; fails if it changed a file
 	git diff --exit-code
 
-bench: build ## measure backup and restore against Badger's own, and the hop to a plugin against a bare socket
+bench: build ## measure backup and restore against Badger's own, the hop to a plugin against a bare socket, clouds against their clients
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout $(TESTTIME) ./host
 	go test -run '^$$' -bench '^BenchmarkHop$$' -benchtime 1x -timeout $(TESTTIME) ./sdk/launch
-	go test -run '^$$' -bench '^BenchmarkS3$$' -benchtime 1x -timeout $(TESTTIME) ./cmd/brock
+	go test -run '^$$' -bench '^Benchmark(S3|Azure)$$' -benchtime 1x -timeout $(TESTTIME) ./cmd/brock
 
 servers: ## start the servers that tests need, or SERVERS="minio versitygw"
 	@go run ./plugins/internal/servers/run start $(SERVERS)

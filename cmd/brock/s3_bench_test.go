@@ -64,23 +64,31 @@ func BenchmarkS3(b *testing.B) {
 	rivals := []*rival{{name: "plugin"}, {name: "minio-go"}, {name: "mc cp"}}
 	for b.Loop() {
 		for range rounds {
-			m.plugin(b, rivals[0], size)
+			benchPlugin(b, rivals[0], "minio://"+m.endpoint+"/"+m.bucket+"/plugin?secure=false", size,
+				"MINIO_ACCESS_KEY="+m.accessKey, "MINIO_SECRET_KEY="+m.secretKey)
 			m.library(b, rivals[1], file, size)
 			m.mc(b, rivals[2], file, size)
 		}
 	}
-	b.Logf("%-10s %45s   %45s", "1 GiB", "put", "get")
+	compareRivals(b, rivals, rivals[2])
+}
+
+// compareRivals shows what came of it, and whether the first of the rivals, the
+// plugin, is good enough beside ref.
+func compareRivals(b *testing.B, rivals []*rival, ref *rival) {
+	b.Helper()
+	b.Logf("%-10s %45s   %45s", "", "put", "get")
 	for _, r := range rivals {
 		b.Logf("%-10s %45v   %45v", r.name, r.put, r.get)
 	}
-	ours, mc := rivals[0], rivals[2]
+	ours := rivals[0]
 	for _, v := range []struct {
 		verb    string
 		us, ref transfer
-	}{{"put", ours.put, mc.put}, {"get", ours.get, mc.get}} {
+	}{{"put", ours.put, ref.put}, {"get", ours.get, ref.get}} {
 		ratio := v.us.rate / v.ref.rate
-		b.ReportMetric(ratio, v.verb+"/mc")
-		b.Logf("%s: %.2f times the throughput of mc; at least %.1f is required: %s", v.verb, ratio, minThroughput, met(ratio >= minThroughput))
+		b.ReportMetric(ratio, v.verb+"/ref")
+		b.Logf("%s: %.2f times the throughput of %s; at least %.1f is required: %s", v.verb, ratio, ref.name, minThroughput, met(ratio >= minThroughput))
 	}
 	memory := max(ours.put.memory, ours.get.memory)
 	b.ReportMetric(float64(memory>>20), "plugin-peak-MiB")
@@ -125,16 +133,16 @@ func benchServer(b *testing.B) *benchS3 {
 	return m
 }
 
-// plugin is what users get: the command, the plugin and the socket between them.
-func (m *benchS3) plugin(b *testing.B, r *rival, size int64) {
+// benchPlugin is what users get: the command, the plugin and the socket between
+// them.
+func benchPlugin(b *testing.B, r *rival, location string, size int64, env ...string) {
 	b.Helper()
 	brock, err := filepath.Abs("../../bin/brock")
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(brock, "plugin", "bench", "minio://"+m.endpoint+"/"+m.bucket+"/plugin?secure=false",
-		"--objects=1", "--parallel=1", fmt.Sprintf("--size=%dB", size), "--json")
-	cmd.Env = append(os.Environ(), "MINIO_ACCESS_KEY="+m.accessKey, "MINIO_SECRET_KEY="+m.secretKey)
+	cmd := exec.Command(brock, "plugin", "bench", location, "--objects=1", "--parallel=1", fmt.Sprintf("--size=%dB", size), "--json")
+	cmd.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -159,10 +167,17 @@ func (m *benchS3) plugin(b *testing.B, r *rival, size int64) {
 // library is minio-go in a process of its own, for its memory.
 func (m *benchS3) library(b *testing.B, r *rival, file string, size int64) {
 	b.Helper()
+	benchLibrary(b, r, size, "minio", []string{m.bucket, file},
+		"MINIO_ENDPOINT="+m.endpoint, "MINIO_ACCESS_KEY="+m.accessKey, "MINIO_SECRET_KEY="+m.secretKey)
+}
+
+// benchLibrary runs this program again, to put and to get with a library.
+func benchLibrary(b *testing.B, r *rival, size int64, library string, args []string, env ...string) {
+	b.Helper()
 	for _, verb := range []string{"put", "get"} {
 		cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^$")
-		cmd.Env = append(os.Environ(), "MINIO_ENDPOINT="+m.endpoint, "MINIO_ACCESS_KEY="+m.accessKey, "MINIO_SECRET_KEY="+m.secretKey,
-			libraryEnv+"="+strings.Join([]string{verb, m.bucket, file}, ","))
+		cmd.Env = append(os.Environ(), libraryEnv+"="+strings.Join(append([]string{library, verb}, args...), ","))
+		cmd.Env = append(cmd.Env, env...)
 		t := runMeasured(b, cmd, size)
 		if verb == "put" {
 			r.put.better(t)
@@ -172,12 +187,18 @@ func (m *benchS3) library(b *testing.B, r *rival, file string, size int64) {
 	}
 }
 
-const libraryEnv = "BROCK_BENCH_MINIO_GO"
+const libraryEnv = "BROCK_BENCH_LIBRARY"
 
-// moveWithLibrary is the process of library.
+// moveWithLibrary is the process of benchLibrary.
 func moveWithLibrary(order string) error {
-	verb, rest, _ := strings.Cut(order, ",")
-	bucket, file, _ := strings.Cut(rest, ",")
+	words := strings.Split(order, ",")
+	if len(words) != 4 {
+		return fmt.Errorf("order %q", order)
+	}
+	return map[string]func(verb, bucket, file string) error{"minio": moveWithMinIO, "azblob": moveWithAzblob}[words[0]](words[1], words[2], words[3])
+}
+
+func moveWithMinIO(verb, bucket, file string) error {
 	c, err := minio.New(os.Getenv("MINIO_ENDPOINT"), &minio.Options{
 		Creds: credentials.NewStaticV4(os.Getenv("MINIO_ACCESS_KEY"), os.Getenv("MINIO_SECRET_KEY"), ""),
 	})
