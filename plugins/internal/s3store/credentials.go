@@ -286,7 +286,11 @@ func newKeys(cfg *Config, l location, w *web) (*keys, error) {
 			f = func(ctx context.Context) (*credential, error) { return w.instance(ctx, asked) }
 		}
 		k.finders = append(k.finders, f)
-		names = append(names, string(o))
+		name := string(o)
+		if o == fromEnvironment {
+			name += " (" + strings.Join(ids(schemes[l.scheme].pairs), ", ") + ")"
+		}
+		names = append(names, name)
 	}
 	k.looked = strings.Join(names, ", ")
 	return k, nil
@@ -302,6 +306,15 @@ func fixed(c *credential) *keys {
 type pair struct {
 	id, secret []string
 	token      string // "": there is none
+}
+
+// ids returns the first name of each access key.
+func ids(pairs []pair) []string {
+	var names []string
+	for _, p := range pairs {
+		names = append(names, p.id[0])
+	}
+	return names
 }
 
 // environment finds keys in variables.

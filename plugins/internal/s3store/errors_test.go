@@ -186,7 +186,7 @@ func TestRealErrors(t *testing.T) {
 		"wrong secret, List":     {there, []func(*Config){as(id, "canary-secret")}, list, sdk.ErrPermission, "SignatureDoesNotMatch", "settings accessKey"},
 		"a reader writes":        {there, []func(*Config){as(reader, readerSecret)}, put, sdk.ErrPermission, "AccessDenied", "s3:PutObject"},
 		"nobody writes":          {there, nil, put, sdk.ErrPermission, "AccessDenied", "no credentials were found"},
-		"nobody reads":           {there, nil, get, sdk.ErrPermission, "AccessDenied", "no credentials were found (looked at: environment, file"},
+		"nobody reads":           {there, nil, get, sdk.ErrPermission, "AccessDenied", "no credentials were found (looked at: environment (AWS_ACCESS_KEY_ID), file"},
 		"anonymous writes":       {there, []func(*Config){func(c *Config) { c.Anonymous = true }}, put, sdk.ErrPermission, "AccessDenied", "anonymous=true"},
 		"wrong region":           {there, []func(*Config){keyed(s), func(c *Config) { c.Region = "eu-west-1" }}, put, sdk.ErrInvalid, "in region us-east-1", "region=us-east-1"},
 		"no object lock":         {there, []func(*Config){keyed(s), func(c *Config) { c.ObjectLock = "governance:1d" }}, put, sdk.ErrInvalid, "request ", "without object lock"},
