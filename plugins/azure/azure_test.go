@@ -26,3 +26,11 @@ func TestDestination(t *testing.T) {
 		sdktest.Throttled(p.settings(map[string]any{"uri": strings.Replace(p.uri(), p.Endpoint, f.Addr, 1)})),
 	)
 }
+
+// The same over HTTPS, with a SAS.
+func TestDestinationTLS(t *testing.T) {
+	p := newPlace(t, servers.AzuriteTLS(t))
+	sdktest.TestDestination(t, p.settings(map[string]any{
+		"account_key": nil, "sas": p.sas(t, "racwdl", time.Hour).RevealString(), "block_size": "1MiB",
+	}))
+}

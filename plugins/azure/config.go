@@ -34,10 +34,7 @@ type Config struct {
 // open returns the destination at cfg.URI. It asks Azure nothing: a container
 // that is missing, or credentials that are refused, are found by the first call.
 func open(ctx context.Context, cfg Config) (*destination, error) {
-	vars, err := readEnvironment()
-	if err != nil {
-		return nil, err
-	}
+	vars := readEnvironment()
 	at, err := locate(cfg.URI, cfg.Secure, vars)
 	if err != nil {
 		return nil, err

@@ -100,6 +100,8 @@ func accountCredentials(vars environment, at location) (who *identity, notes []s
 		who, err = withKey("AZURE_STORAGE_KEY", at, vars.key)
 	case !vars.sas.IsZero() && !other("AZURE_STORAGE_SAS_TOKEN", vars.account):
 		who, err = withSAS("AZURE_STORAGE_SAS_TOKEN", vars.sas)
+	case vars.connErr != nil:
+		err = vars.connErr
 	case vars.conn.account != "" && !other("AZURE_STORAGE_CONNECTION_STRING", vars.conn.account):
 		if !vars.conn.key.IsZero() {
 			who, err = withKey("the account key in AZURE_STORAGE_CONNECTION_STRING", at, vars.conn.key)
@@ -184,6 +186,8 @@ func entraIdentity(ctx context.Context, cfg Config, at location, conns *http.Tra
 			source, o.ID = "managed identity "+client, azidentity.ClientID(client)
 		}
 		cred, err = azidentity.NewManagedIdentityCredential(o)
+	case cfg.ClientID != "":
+		return nil, sdk.WithHint(fmt.Errorf("setting client_id: there is nothing to identify %.80q with: %w", cfg.ClientID, sdk.ErrInvalid), howToAuthenticate)
 	default:
 		source = "login of the Azure CLI"
 		cred, err = azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: tenant})

@@ -82,6 +82,7 @@ func TestOrderOfCredentials(t *testing.T) {
 	}{
 		"key of the URI":          {cfg: Config{AccountKey: key}, env: with(envKey, envSAS, envConn, secret), want: "setting account_key"},
 		"SAS of the URI":          {cfg: Config{SAS: sdk.NewSecret(goodSAS)}, env: envKey, want: "setting sas"},
+		"key before a bad string": {cfg: Config{AccountKey: key}, env: map[string]string{"AZURE_STORAGE_CONNECTION_STRING": "hunter2"}, want: "setting account_key"},
 		"none":                    {cfg: Config{Anonymous: true}, env: envKey, want: "anonymous=true"},
 		"key":                     {env: with(envKey, envSAS, envConn, secret), want: "AZURE_STORAGE_KEY"},
 		"key of this account":     {env: with(envKey, map[string]string{"AZURE_STORAGE_ACCOUNT": "acme"}), want: "AZURE_STORAGE_KEY"},
@@ -142,6 +143,7 @@ func TestBadCredentials(t *testing.T) {
 		"a bad string":        {env: "AZURE_STORAGE_CONNECTION_STRING=AccountName=acme;AccountKey=hunter2!", text: "AZURE_STORAGE_CONNECTION_STRING"},
 		"a bad key":           {env: "AZURE_STORAGE_KEY=hunter2!", text: "AZURE_STORAGE_KEY"},
 		"a token without TLS": {cfg: Config{URI: "azure://127.0.0.1:1/acme/backups"}, env: "IDENTITY_ENDPOINT=http://127.0.0.1:1", text: "without TLS"},
+		"a client of nothing": {cfg: Config{URI: "azure://acme/backups", Secure: true, ClientID: "client"}, text: "client_id"},
 		"no certificates":     {cfg: Config{CAFile: "config_test.go", AccountKey: secret(goodKey)}, text: "ca_file"},
 	} {
 		t.Run(name, func(t *testing.T) {

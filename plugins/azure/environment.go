@@ -28,21 +28,21 @@ type environment struct {
 	key     sdk.Secret
 	sas     sdk.Secret
 	conn    connection
+	connErr error // what is wrong with it, for those who need it
 }
 
-func readEnvironment() (environment, error) {
+func readEnvironment() environment {
 	e := environment{
 		account: os.Getenv("AZURE_STORAGE_ACCOUNT"),
 		key:     sdk.NewSecret(os.Getenv("AZURE_STORAGE_KEY")),
 		sas:     sdk.NewSecret(os.Getenv("AZURE_STORAGE_SAS_TOKEN")),
 	}
 	if s := os.Getenv("AZURE_STORAGE_CONNECTION_STRING"); s != "" {
-		var err error
-		if e.conn, err = parseConnection(s); err != nil {
-			return e, fmt.Errorf("AZURE_STORAGE_CONNECTION_STRING: %w: %w", err, sdk.ErrInvalid)
+		if e.conn, e.connErr = parseConnection(s); e.connErr != nil {
+			e.connErr = fmt.Errorf("AZURE_STORAGE_CONNECTION_STRING: %w: %w", e.connErr, sdk.ErrInvalid)
 		}
 	}
-	return e, nil
+	return e
 }
 
 // endpoint gives a location its account, which its URI left out.
@@ -52,6 +52,8 @@ func (e environment) endpoint(l location) (location, error) {
 		l.account, l.host = e.account, e.account+publicSuffix
 	case e.account != "":
 		return l, fmt.Errorf("AZURE_STORAGE_ACCOUNT: %.80q is no name of an account: %w", e.account, sdk.ErrInvalid)
+	case e.connErr != nil:
+		return l, e.connErr
 	case e.conn.account != "":
 		l.account, l.scheme, l.host, l.path = e.conn.account, e.conn.scheme, e.conn.host, e.conn.path
 	default:

@@ -23,24 +23,23 @@ import (
 )
 
 // fail says what went wrong with an object or with the location, as one of the
-// SDK's kinds. Azure's own texts and the addresses of requests are left out:
-// they are long, and may show what a request was signed with.
-func (d *destination) fail(what string, err error) error {
+// SDK's kinds, or that ctx has ended. Azure's own texts and the addresses of
+// requests are left out: they are long, and may show what a request was signed
+// with.
+func (d *destination) fail(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("%s: %w", what, ended)
+	}
 	if e, ok := errors.AsType[*tokenError](err); ok {
-		return d.unidentified(what, e)
+		return unidentified(what, e)
 	}
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return d.refused(what, e)
 	}
-	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, ended) {
-			return fmt.Errorf("%s: %w", what, ended)
-		}
-	}
-	return d.unreachable(what, err)
+	return unreachable(what, err)
 }
 
 // codeOf returns Azure's name of what went wrong, or "".
@@ -127,6 +126,7 @@ var meanings = map[bloberror.Code]meaning{
 	bloberror.BlockCountExceedsLimit:      {sdk.ErrInvalid, "100000 blocks of uploads that died wait under that name: they expire after a week"},
 	bloberror.InvalidBlobTier:             {sdk.ErrInvalid, "this kind of account has no such tier: leave out the setting tier"},
 	bloberror.FeatureVersionMismatch:      {sdk.ErrInvalid, ""},
+	"AccountRequiresHttps":                {sdk.ErrInvalid, "leave out secure=false"},
 	"EncryptionScopeNotFound":             {sdk.ErrInvalid, "look at the setting encryption_scope"},
 	"EncryptionScopeDisabled":             {sdk.ErrInvalid, "look at the setting encryption_scope"},
 	"FeatureNotSupportedForAccount":       {sdk.ErrInvalid, "look at the settings tier, immutability and encryption_scope"},
@@ -268,7 +268,7 @@ func clockHint(off time.Duration) string {
 }
 
 // unidentified is for tokens that were not to be had.
-func (d *destination) unidentified(what string, e *tokenError) error {
+func unidentified(what string, e *tokenError) error {
 	kind := sdk.ErrPermission
 	if a, ok := errors.AsType[*azidentity.AuthenticationFailedError](e.err); ok && a.RawResponse != nil {
 		if m := meaningOf(a.RawResponse.StatusCode, nil); m.kind == sdk.ErrUnavailable { //nolint:errorlint // it is the kind itself
@@ -277,14 +277,11 @@ func (d *destination) unidentified(what string, e *tokenError) error {
 	} else if isNetwork(e.err) {
 		kind = sdk.ErrUnavailable
 	}
-	return sdk.WithHint(fmt.Errorf("%s: %w: %w", what, textOnly(e.Error()), kind), howToAuthenticate)
+	return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, e.Error(), kind), howToAuthenticate)
 }
 
-// textOnly is an error that is of no kind.
-func textOnly(text string) error { return errors.New(text) }
-
 // unreachable is for requests that got no answer.
-func (d *destination) unreachable(what string, err error) error {
+func unreachable(what string, err error) error {
 	text := oneLine(err.Error())
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, text, sdk.ErrInvalid), "is the name of the account right?")

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -167,5 +169,18 @@ func TestOneLine(t *testing.T) {
 	}
 	if got := oneLine(strings.Repeat("x", 5000)); len(got) > 700 {
 		t.Errorf("a line has %d bytes", len(got))
+	}
+}
+
+// A connection that cannot be made in time is not taken for a call that has run
+// out of time.
+func TestDialTimeout(t *testing.T) {
+	_, err := (&net.Dialer{Timeout: time.Nanosecond}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Skipf("this is another error: %v", err)
+	}
+	err = new(destination).fail(t.Context(), "object", err)
+	if !errors.Is(err, sdk.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it has become %v, want ErrUnavailable", err)
 	}
 }

@@ -134,7 +134,7 @@ func (r *reader) resume(cause error) error {
 		r.since = time.Now()
 	} else {
 		if time.Since(r.since) > long.time {
-			return r.d.fail(r.name, cause)
+			return r.d.fail(r.ctx, r.name, cause)
 		}
 		select {
 		case <-r.ctx.Done():

@@ -274,6 +274,8 @@ func (u *upload) publish(ctx context.Context, p patience, request func(context.C
 		}
 	}
 	switch {
+	case code == bloberror.UnauthorizedBlobOverwrite && u.condition.IfMatch != nil:
+		return "", fmt.Errorf("%s: %s: %w", u.name, code, sdk.ErrPermission)
 	case errors.Is(err, fs.ErrExist), errors.Is(err, sdk.ErrConflict):
 		return "", u.refusal()
 	case code == bloberror.InvalidBlockList, code == bloberror.BlobImmutableDueToPolicy:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -36,9 +35,9 @@ const (
 func (d *destination) persist(ctx context.Context, p patience, what string, request func(context.Context) error) error {
 	start, wait := time.Now(), firstWait
 	for try := 1; ; try++ {
-		err := d.fail(what, request(ctx))
-		if err == nil || ctx.Err() != nil || !errors.Is(err, sdk.ErrUnavailable) {
-			return ended(ctx, what, err)
+		err := d.fail(ctx, what, request(ctx))
+		if !errors.Is(err, sdk.ErrUnavailable) {
+			return err
 		}
 		pause := max(sdk.RetryAfter(err), time.Duration(float64(wait)*(0.8+0.4*rand.Float64()))) //nolint:gosec // jitter
 		if try == p.tries || time.Since(start)+pause > p.time {
@@ -46,17 +45,9 @@ func (d *destination) persist(ctx context.Context, p patience, what string, requ
 		}
 		select {
 		case <-ctx.Done():
-			return ended(ctx, what, err)
+			return d.fail(ctx, what, err)
 		case <-time.After(pause):
 		}
 		wait = min(2*wait, maxWait)
 	}
-}
-
-// ended lets the end of a context be the reason of what failed because of it.
-func ended(ctx context.Context, what string, err error) error {
-	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%s: %w", what, ctx.Err())
-	}
-	return err
 }
