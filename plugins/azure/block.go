@@ -5,6 +5,7 @@ import (
 	"crypto/md5" //nolint:gosec // it is what Azure compares
 	"errors"
 	"io"
+	"sync"
 )
 
 // What Azure allows, and what is made of it.
@@ -43,8 +44,10 @@ func wholeMiB(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }
 // A block is a part of an object, in memory of this process that is not the
 // garbage collector's.
 type block struct {
-	chunks [][]byte // all but the last are full
-	size   int64    // bytes
+	size int64 // bytes
+
+	mu     sync.Mutex
+	chunks [][]byte // all but the last are full; nil when the memory was given back
 }
 
 // fill reads a block of at most size bytes. The error is io.EOF, and nothing
@@ -77,9 +80,21 @@ func fill(ctx context.Context, r io.Reader, size int64) (b *block, err error) {
 }
 
 // free gives the block's memory back.
-func (b *block) free() {
-	buffers.give(b.chunks...)
-	b.chunks, b.size = nil, 0
+func (b *block) free() { buffers.give(b.forget()...) }
+
+// send tells that the block is on its way, until sent is called, which frees it.
+func (b *block) send() { buffers.send(len(b.chunks)) }
+
+func (b *block) sent() { buffers.sent(b.forget()) }
+
+// forget takes the memory from the block's readers. Package net/http may go on
+// reading the body of a request that has failed.
+func (b *block) forget() [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	chunks := b.chunks
+	b.chunks = nil
+	return chunks
 }
 
 // md5 is what Azure compares a block with when it has arrived.
@@ -98,8 +113,13 @@ type blockReader struct {
 }
 
 func (r *blockReader) Read(p []byte) (int, error) {
-	if r.at >= r.b.size {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	switch {
+	case r.at >= r.b.size:
 		return 0, io.EOF
+	case r.b.chunks == nil:
+		return 0, errors.New("the block is no more in memory")
 	}
 	chunk := r.b.chunks[r.at/chunkSize]
 	n := copy(p, chunk[r.at%chunkSize:min(chunkSize, r.b.size-r.at/chunkSize*chunkSize)])

@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+)
 
 // An object of 32 TiB fits into 50,000 blocks, whatever size was set for them, and
 // so does one that is ten times as large as was expected. No block is larger than
@@ -46,5 +51,38 @@ func TestBlockSize(t *testing.T) {
 		if got := blockSize(defaultBlockSize, 0, written); got < defaultBlockSize || got > most {
 			t.Errorf("the block at %d bytes has %d bytes, want at most %d", written, got, most)
 		}
+	}
+}
+
+// A block is what was read, as often as it is wanted, and nobody reads its memory
+// when that was given back.
+func TestBlock(t *testing.T) {
+	data := pattern(3*chunkSize + 5)
+	b, err := fill(t.Context(), bytes.NewReader(data), int64(len(data))+10)
+	if !errors.Is(err, io.EOF) || b.size != int64(len(data)) {
+		t.Fatalf("fill read %d bytes, %v; want %d and io.EOF", b.size, err, len(data))
+	}
+	late := b.reader()
+	for range 2 {
+		r := b.reader()
+		if got, err := io.ReadAll(r); !bytes.Equal(got, data) || err != nil {
+			t.Errorf("the block has %d bytes, %v; want %d", len(got), err, len(data))
+		}
+		if _, err := r.Seek(chunkSize-1, io.SeekStart); err != nil {
+			t.Error(err)
+		}
+		if got, err := io.ReadAll(r); !bytes.Equal(got, data[chunkSize-1:]) || err != nil {
+			t.Errorf("the block has %d bytes behind an offset, %v", len(got), err)
+		}
+	}
+	if n, err := late.Seek(0, io.SeekEnd); n != int64(len(data)) || err != nil {
+		t.Errorf("the block ends at %d, %v", n, err)
+	}
+	if _, err := late.Seek(10, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	b.free()
+	if n, err := late.Read(make([]byte, 10)); n != 0 || err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("of a block that was freed, %d bytes were read, %v", n, err)
 	}
 }

@@ -230,6 +230,24 @@ func TestOutOfReach(t *testing.T) {
 	}
 }
 
+// A Put whose source fails does not wait for blocks that are under way.
+func TestSourceFailsDuringSend(t *testing.T) {
+	p := onAzurite(t)
+	d, f := p.behind(t)
+	f.Do(func(r *http.Request) servers.Action {
+		if r.URL.Query().Get("comp") == "block" {
+			return servers.Action{Delay: time.Minute}
+		}
+		return servers.Action{}
+	})
+	broken := errors.New("the source broke")
+	start := time.Now()
+	err := d.Put(t.Context(), "object", io.MultiReader(bytes.NewReader(pattern(2*minBlockSize+1)), failing{broken}))
+	if took := time.Since(start); !errors.Is(err, broken) || took > 10*time.Second {
+		t.Errorf("Put: %v after %v, want the source's error at once", err, took)
+	}
+}
+
 // A Put that is cancelled while its blocks are turned away ends at once.
 func TestCancelDuringRetry(t *testing.T) {
 	p := onAzurite(t)

@@ -126,9 +126,9 @@ func (u *upload) refusal() error { return fmt.Errorf("%s: %w", u.name, u.taken) 
 // nothing is there, the blocks of an unfinished upload are, which Azurite does not
 // tell from an object then; a list of blocks replaces them.
 func (u *upload) whole(ctx context.Context, b *block) (version string, err error) {
-	buffers.send(len(b.chunks))
-	defer func() { buffers.sent(b.chunks) }()
-	version, err = u.upload(ctx, b)
+	b.send()
+	defer b.sent()
+	version, err = u.sendWhole(ctx, b)
 	if u.condition.IfMatch != nil || !errors.Is(err, u.taken) {
 		return version, err
 	}
@@ -142,7 +142,7 @@ func (u *upload) whole(ctx context.Context, b *block) (version string, err error
 	return u.commit(ctx, []string{id})
 }
 
-func (u *upload) upload(ctx context.Context, b *block) (version string, err error) {
+func (u *upload) sendWhole(ctx context.Context, b *block) (version string, err error) {
 	sum := b.md5()
 	return u.publish(ctx, brief, func(ctx context.Context) (*azcore.ETag, error) {
 		resp, err := u.d.blob(u.name).Upload(ctx, b.reader(), &blockblob.UploadOptions{
@@ -162,9 +162,9 @@ func (u *upload) upload(ctx context.Context, b *block) (version string, err erro
 // the blocks. Nobody sees them yet.
 func (u *upload) stage(ctx context.Context, next *block, r io.Reader, hint int64) (ids []string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	defer cancel(nil)
 	room := make(chan struct{}, blocksPerPut-1)
 	written, end := int64(0), error(nil)
 	for {
@@ -181,10 +181,10 @@ func (u *upload) stage(ctx context.Context, next *block, r io.Reader, hint int64
 				b.free()
 				return nil, u.why(ctx)
 			}
-			buffers.send(len(b.chunks))
+			b.send()
 			sending.Go(func() {
 				defer func() {
-					buffers.sent(b.chunks)
+					b.sent()
 					<-room
 				}()
 				if err := u.send(ctx, id, b); err != nil {
