@@ -13,9 +13,9 @@ import (
 	"github.com/brock-backup/brock/sdk"
 )
 
-// inFlight is how many parts of an object are on their way while another one is
+// inMemory is how many parts of an object there are at once: on their way, or
 // being filled.
-const inFlight = 2
+const inMemory = 3
 
 // An upload is an object that is sent in parts.
 type upload struct {
@@ -121,7 +121,6 @@ func (u *upload) transfer(ctx context.Context, src *source, first *part, sizes p
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, sending := errgroup.WithContext(ctx)
-	g.SetLimit(inFlight)
 	err := u.feed(sending, g, src, first, sizes)
 	if err != nil {
 		cancel()
@@ -134,13 +133,22 @@ func (u *upload) transfer(ctx context.Context, src *source, first *part, sizes p
 
 // feed fills one part after the other and launches them.
 func (u *upload) feed(ctx context.Context, g *errgroup.Group, src *source, p *part, sizes partSizes) error {
+	free := make(chan struct{}, inMemory)
+	for range inMemory - 1 {
+		free <- struct{}{}
+	}
 	for more := true; ; {
-		u.launch(ctx, g, p)
+		u.launch(ctx, g, p, free)
 		if !more {
 			return nil
 		}
 		if p.number == maxParts {
 			return fmt.Errorf("%s: more than %d bytes: %w", u.name, u.size, sdk.ErrInvalid)
+		}
+		select {
+		case <-free:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		p = &part{number: p.number + 1}
 		var err error
@@ -151,9 +159,8 @@ func (u *upload) feed(ctx context.Context, g *errgroup.Group, src *source, p *pa
 	}
 }
 
-// launch sends a part in the background, as soon as fewer than inFlight are on
-// their way.
-func (u *upload) launch(ctx context.Context, g *errgroup.Group, p *part) {
+// launch sends a part in the background, and tells free when it is gone.
+func (u *upload) launch(ctx context.Context, g *errgroup.Group, p *part, free chan<- struct{}) {
 	u.size += p.size
 	if len(u.parts) < p.number {
 		u.parts = append(u.parts, &sent{})
@@ -161,7 +168,10 @@ func (u *upload) launch(ctx context.Context, g *errgroup.Group, p *part) {
 	part := u.parts[p.number-1]
 	buffers.send(len(p.chunks))
 	g.Go(func() error {
-		defer func() { buffers.sent(p.chunks) }()
+		defer func() {
+			buffers.sent(p.chunks)
+			free <- struct{}{}
+		}()
 		return retry(ctx, func() error { return u.send(ctx, p, part) })
 	})
 }
