@@ -77,9 +77,9 @@ func BenchmarkS3(b *testing.B) {
 // plugin, is good enough beside ref.
 func compareRivals(b *testing.B, rivals []*rival, ref *rival) {
 	b.Helper()
-	b.Logf("%-10s %45s   %45s", "", "put", "get")
+	b.Logf("%-12s %45s   %45s", "", "put", "get")
 	for _, r := range rivals {
-		b.Logf("%-10s %45v   %45v", r.name, r.put, r.get)
+		b.Logf("%-12s %45v   %45v", r.name, r.put, r.get)
 	}
 	ours := rivals[0]
 	for _, v := range []struct {
@@ -195,7 +195,8 @@ func moveWithLibrary(order string) error {
 	if len(words) != 4 {
 		return fmt.Errorf("order %q", order)
 	}
-	return map[string]func(verb, bucket, file string) error{"minio": moveWithMinIO, "azblob": moveWithAzblob}[words[0]](words[1], words[2], words[3])
+	move := map[string]func(verb, bucket, file string) error{"minio": moveWithMinIO, "azblob": moveWithAzblob, "azblob-md5": moveWithMD5}
+	return move[words[0]](words[1], words[2], words[3])
 }
 
 func moveWithMinIO(verb, bucket, file string) error {
