@@ -226,7 +226,6 @@ func (u *upload) complete(ctx context.Context) (etag string, err error) {
 			return "", err
 		}
 	}
-	u.unsure = true // minio-go sends this more than once if it must
 	return u.commit(ctx, u.finish)
 }
 
@@ -251,6 +250,9 @@ func (u *upload) finish(ctx context.Context) (minio.UploadInfo, error) {
 
 // abort removes the parts, whatever has become of ctx.
 func (u *upload) abort(ctx context.Context) {
+	if u.id == "" { // a store might take that for the object itself
+		return
+	}
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
 	err := retry(ctx, func() error {

@@ -75,7 +75,6 @@ type writing struct {
 	size  int64 // bytes
 
 	tried    bool // the store may have the object by now
-	unsure   bool // a try that came before may have made it visible
 	verified bool // by the store, with a checksum
 }
 
@@ -188,17 +187,14 @@ func (w *writing) commit(
 }
 
 // settle finds out what a failed request has done. A request that was refused
-// because the object is there may have made it itself, in an earlier try.
+// because the object is there may have made it itself: in an earlier try, or in
+// one that a proxy in between has sent again.
 func (w *writing) settle(ctx context.Context, err error, etag *string) error {
 	failed := w.s.fail(ctx, w.name, err)
 	no, ended := w.cond.refuses(err), codeOf(err) == minio.NoSuchUpload
 	if ctx.Err() != nil || !no && !ended && !errors.Is(failed, sdk.ErrUnavailable) {
 		return failed
 	}
-	if no && !w.unsure && !busy(err) {
-		return w.cond.refusal(w.name)
-	}
-	w.unsure = true
 	info, herr := w.s.head(ctx, w.name)
 	switch {
 	case herr == nil && info.UserMetadata[tokenName] == w.token:
@@ -206,6 +202,8 @@ func (w *writing) settle(ctx context.Context, err error, etag *string) error {
 		return w.check(ctx, etag)
 	case no && busy(err) && errors.Is(herr, fs.ErrNotExist) && w.cond.create():
 		return fmt.Errorf("%s: somebody wrote and removed it at that moment: %w", w.name, sdk.ErrUnavailable)
+	case no && errors.Is(herr, sdk.ErrUnavailable): // whose object it is will be seen in the next try
+		return herr
 	case no:
 		return w.cond.refusal(w.name)
 	case ended:
@@ -221,7 +219,11 @@ func (w *writing) check(ctx context.Context, etag *string) error {
 	if w.verified && w.cond.create() {
 		return nil
 	}
-	info, err := w.s.head(ctx, w.name)
+	var info minio.ObjectInfo
+	err := retry(ctx, func() (err error) {
+		info, err = w.s.head(ctx, w.name)
+		return err
+	})
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		w.s.unread.Do(func() {
@@ -236,14 +238,22 @@ func (w *writing) check(ctx context.Context, etag *string) error {
 		return nil
 	case info.Size != w.size:
 		w.undo(ctx)
+		if !w.cond.create() {
+			w.cond.etag = info.ETag // so that the next try takes its place
+		}
 		return fmt.Errorf("%s: %d bytes were sent, and the store has %d: %w", w.name, w.size, info.Size, sdk.ErrUnavailable)
 	}
 	*etag = info.ETag
 	return nil
 }
 
-// undo removes what this writing has stored, and nothing else.
+// undo removes what this writing has stored, and nothing else. What has taken the
+// place of something stays: nobody can bring that back, and without it there
+// would be nothing at all.
 func (w *writing) undo(ctx context.Context) {
+	if !w.cond.create() {
+		return
+	}
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
 	info, err := w.s.head(ctx, w.name)
