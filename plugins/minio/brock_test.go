@@ -189,16 +189,6 @@ func (r *running) end() outcome {
 	return outcome{r.cmd.ProcessState.ExitCode(), r.stdout.String(), r.stderr.String()}
 }
 
-// until waits for a moment in the command's life.
-func (r *running) until(moment <-chan struct{}) {
-	r.b.t.Helper()
-	select {
-	case <-moment:
-	case <-r.done:
-		r.b.t.Fatalf("%s ended before: %v", r.cmd, r.end())
-	}
-}
-
 // try runs a command that may fail.
 func (b *bench) try(args ...string) outcome {
 	b.t.Helper()
@@ -381,18 +371,18 @@ func (l *lab) site(t *testing.T, s servers.S3, flags ...string) *site {
 	return c
 }
 
-// user makes a user who may do what the statements of a policy say, and returns
+// user makes a user who may do what a policy says, or nothing with "", and returns
 // the keys.
-func (c *site) user(statements string) [2]string {
+func (c *site) user(policy string) [2]string {
 	c.t.Helper()
 	key, secret := strings.ToLower(rand.Text()), rand.Text()
 	c.mustMC("admin", "user", "add", "m", key, secret)
 	c.t.Cleanup(func() { _, _ = c.mc("admin", "user", "remove", "m", key) })
-	if statements == "" {
+	if policy == "" {
 		return [2]string{key, secret}
 	}
 	file := filepath.Join(c.dir, key)
-	if err := os.WriteFile(file, []byte(`{"Version":"2012-10-17","Statement":`+statements+`}`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
 	c.mustMC("admin", "policy", "create", "m", key, file)

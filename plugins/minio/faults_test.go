@@ -243,9 +243,7 @@ func outage(t *testing.T, l *lab) {
 	own := servers.OwnMinIO(t)
 	x := l.line(t, own.S3)
 	away := func(prefix string, goAway func()) *running {
-		reached := x.hold(func(r *http.Request) bool { return isPart(r, "3") })
-		r := x.start("backup", "-p", l.big, "-l", x.through(x.Addr, prefix, "part_size=5MiB"))
-		r.until(reached)
+		r, _ := x.until("4", "backup", "-p", l.big, "-l", x.through(x.Addr, prefix, "part_size=5MiB"))
 		goAway()
 		x.Pass()
 		return r
@@ -276,18 +274,29 @@ func outage(t *testing.T, l *lab) {
 	x.whole("gone")
 }
 
-// hold keeps the first request that is wanted, for as long as its client waits
-// or until the proxy ends, and tells when it has come.
-func (x *line) hold(wanted func(*http.Request) bool) (reached <-chan struct{}) {
-	at := make(chan struct{})
-	held := false
+// until starts a command and waits until it sends that part of an object, whose key
+// it returns. From then on nothing passes.
+func (x *line) until(part string, args ...string) (r *running, key string) {
+	x.t.Helper()
+	reached := make(chan struct{})
 	x.Do(func(r *http.Request) servers.Action {
-		if held || !wanted(r) {
+		switch {
+		case key != "" && r.Method != http.MethodPut:
+			return servers.Action{}
+		case key == "" && isPart(r, part):
+			key = strings.TrimPrefix(r.URL.Path, "/"+x.bucket+"/")
+			close(reached)
+		case key == "":
 			return servers.Action{}
 		}
-		held = true
-		close(at)
-		return servers.Action{Delay: 5 * time.Second, Drop: true}
+		return servers.Action{Delay: time.Second, Drop: true}
 	})
-	return at
+	r = x.start(args...)
+	select {
+	case <-reached:
+	case <-r.done:
+		x.t.Fatalf("it sent no part %s: %v", part, r.end())
+	}
+	x.BlackHole(true)
+	return r, key
 }

@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,27 +15,6 @@ import (
 	"github.com/brock-backup/brock/plugins/internal/servers"
 	"github.com/brock-backup/brock/sdk"
 )
-
-// parts holds part number of every object back, and tells the key of the object
-// when that part has come.
-func (x *line) parts(number string) (reached <-chan struct{}, key func() string) {
-	var mu sync.Mutex
-	var path string
-	reached = x.hold(func(r *http.Request) bool {
-		if !isPart(r, number) {
-			return false
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		path = r.URL.Path
-		return true
-	})
-	return reached, func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return strings.TrimPrefix(path, "/"+x.bucket+"/")
-	}
-}
 
 // plugin returns the process of a command's plugin.
 func (r *running) plugin(name string) int {
@@ -79,15 +56,14 @@ func (b *bench) gone(pid int, limit time.Duration) {
 func pluginIsKilled(t *testing.T, l *lab) {
 	x := l.line(t, servers.MinIO(t))
 	at := x.location("dr", "part_size=5MiB")
-	reached, key := x.parts("4")
-	r := x.start("backup", "-p", l.big, "-l", x.through(x.Addr, "dr", "part_size=5MiB"))
-	r.until(reached)
-	if n := x.unfinished(key()); n != 1 {
-		t.Fatalf("in the middle of it %s has %d uploads", key(), n)
+	r, key := x.until("4", "backup", "-p", l.big, "-l", x.through(x.Addr, "dr", "part_size=5MiB"))
+	if n := x.unfinished(key); n != 1 {
+		t.Fatalf("in the middle of it %s has %d uploads", key, n)
 	}
 	if err := syscall.Kill(r.plugin("brock-destination-minio"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	x.Pass()
 	got := r.end()
 	if got.code != 1 || !strings.Contains(got.stderr, "killed") {
 		t.Errorf("the plugin was killed: %v", got)
@@ -96,8 +72,7 @@ func pluginIsKilled(t *testing.T, l *lab) {
 	if left := x.objects("dr"); len(left) > 0 {
 		t.Errorf("it left %v", left)
 	}
-	x.noUploads("dr", []string{strings.TrimPrefix(key(), "dr/")}) // brock has started another one, which removed them
-	x.Pass()
+	x.noUploads("dr", []string{strings.TrimPrefix(key, "dr/")}) // brock has started another one, which removed them
 	if !x.attempt("dr", l.big) {
 		t.Error("the next backup failed")
 	}
@@ -107,18 +82,17 @@ func pluginIsKilled(t *testing.T, l *lab) {
 // commandIsKilled in the middle of an object: its plugin cleans up, and ends.
 func commandIsKilled(t *testing.T, l *lab) {
 	x := l.line(t, servers.MinIO(t))
-	reached, key := x.parts("4")
-	r := x.start("backup", "-p", l.big, "-l", x.through(x.Addr, "dr", "part_size=5MiB"))
-	r.until(reached)
+	r, key := x.until("4", "backup", "-p", l.big, "-l", x.through(x.Addr, "dr", "part_size=5MiB"))
 	plugin := r.plugin("brock-destination-minio")
 	if err := r.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	x.Pass()
 	if got := r.end(); got.code != -1 {
 		t.Fatalf("it was killed: %v", got)
 	}
 	x.gone(plugin, 10*time.Second)
-	x.noUploads("dr", []string{strings.TrimPrefix(key(), "dr/")})
+	x.noUploads("dr", []string{strings.TrimPrefix(key, "dr/")})
 	x.lists(x.location("dr"), 0)
 	if left := x.objects("dr"); len(left) > 0 {
 		t.Errorf("it left %v", left)
@@ -130,9 +104,7 @@ func commandIsKilled(t *testing.T, l *lab) {
 // MinIO nobody learns it otherwise.
 func bothAreKilled(t *testing.T, l *lab) {
 	interrupted := func(x *line, at string) string {
-		reached, key := x.parts("4")
-		r := x.start("backup", "-p", l.big, "-l", at)
-		r.until(reached)
+		r, key := x.until("4", "backup", "-p", l.big, "-l", at)
 		plugin := r.plugin("brock-destination-" + at[:strings.Index(at, ":")])
 		for _, s := range []struct {
 			pid    int
@@ -148,10 +120,10 @@ func bothAreKilled(t *testing.T, l *lab) {
 		if left := x.objects("dr"); len(left) > 0 {
 			t.Errorf("it left %v", left)
 		}
-		if n := x.unfinished(key()); n != 1 {
-			t.Fatalf("%s has %d unfinished uploads, want 1", key(), n)
+		if n := x.unfinished(key); n != 1 {
+			t.Fatalf("%s has %d unfinished uploads, want 1", key, n)
 		}
-		return key()
+		return key
 	}
 
 	x := l.line(t, servers.MinIO(t))

@@ -31,25 +31,34 @@ func publicBucket(t *testing.T, l *lab) {
 
 // policies are what README gives to those who take backups, restore and prune.
 func (c *site) policies(prefix string) (backup, restore, prune string) {
-	allow := func(resources, actions string) string {
-		return fmt.Sprintf(`{"Effect":"Allow","Action":[%s],"Resource":[%s]}`, quoted(actions, "s3:"), quoted(resources, "arn:aws:s3:::"+c.bucket))
+	c.t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	below := "/" + prefix + "/"
-	backup = "[" + allow("-", "ListBucket GetBucketLocation ListBucketMultipartUploads") +
-		"," + allow(below+"*", "PutObject AbortMultipartUpload") +
-		"," + allow(below+"brock/* "+below+"manifest.json "+below+"*.seal", "GetObject") + "]"
-	read := allow("-", "ListBucket") + "," + allow(below+"*", "GetObject")
-	prune = "[" + read + "," + allow(below+"*", "DeleteObject") + "," + allow(below+"manifest.json", "PutObject") + "]"
-	return backup, "[" + read + "]", prune
+	_, backup, found := strings.Cut(string(readme), "```json\n")
+	backup, _, _ = strings.Cut(backup, "```")
+	if !found || !strings.Contains(backup, "acme-dr/dgraph/*") {
+		c.t.Fatalf("README has no policy: %s", backup)
+	}
+	backup = strings.NewReplacer("acme-dr/dgraph", c.bucket+"/"+prefix, "acme-dr", c.bucket).Replace(backup)
+	below := c.bucket + "/" + prefix + "/"
+	read := allow("s3:ListBucket", c.bucket) + "," + allow("s3:GetObject", below+"*")
+	remove := allow("s3:DeleteObject", below+"*") + "," + allow("s3:PutObject", below+"manifest.json")
+	return backup, policy(read), policy(read + "," + remove)
 }
 
-// quoted are the words of a text, each with a prefix, in JSON; - is none.
-func quoted(words, prefix string) string {
-	var all []string
-	for w := range strings.FieldsSeq(words) {
-		all = append(all, `"`+prefix+strings.TrimPrefix(w, "-")+`"`)
-	}
-	return strings.Join(all, ",")
+func policy(statements string) string {
+	return `{"Version":"2012-10-17","Statement":[` + statements + `]}`
+}
+
+func allow(action, resource string) string {
+	return fmt.Sprintf(`{"Effect":"Allow","Action":%q,"Resource":"arn:aws:s3:::%s"}`, action, resource)
+}
+
+// everything may be done in a bucket.
+func (c *site) everything() string {
+	return policy(allow("s3:*", c.bucket) + "," + allow("s3:*", c.bucket+"/*"))
 }
 
 // leastRights gives everybody what README says that they need, and no more.
@@ -106,7 +115,7 @@ func leastRights(t *testing.T, l *lab) {
 // secretsInTheURI are shown nowhere, whatever goes wrong.
 func secretsInTheURI(t *testing.T, l *lab) {
 	c := l.site(t, servers.MinIO(t))
-	keys := c.user(`[{"Effect":"Allow","Action":["s3:*"],"Resource":["arn:aws:s3:::` + c.bucket + `","arn:aws:s3:::` + c.bucket + `/*"]}]`)
+	keys := c.user(c.everything())
 	c.bench = l.bench(t)
 	with := func(id, secret string, more ...string) string {
 		return c.location("dr", append(more, "accessKey="+id, "secretKey="+secret, "trace=true")...)
