@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -17,10 +18,11 @@ import (
 const DefaultAbandoned = 7 * 24 * time.Hour
 
 // A PruneRequest says what may go. With neither Keep nor OlderThan, no backup
-// does. The series of the latest backup always stays.
+// does. The series of the latest backup always stays, and the latest one that can
+// be restored.
 type PruneRequest struct {
 	At        Location
-	Keep      int           // so many series stay, the latest ones; 0 asks OlderThan alone
+	Keep      int           // so many series stay, the latest ones that can be restored; 0 asks OlderThan alone
 	OlderThan time.Duration // a series goes only if its last backup is older; 0 asks Keep alone
 	Abandoned time.Duration // age of rubbish; DefaultAbandoned if 0
 	DryRun    bool          // tell what would go
@@ -73,12 +75,39 @@ func (e *Engine) Prune(ctx context.Context, req PruneRequest) (*PruneResult, err
 		return p.res, nil
 	}
 	if err := p.run(ctx); err != nil {
-		if again, lookErr := look(context.WithoutCancel(ctx), req.At); lookErr == nil {
-			e.repair(context.WithoutCancel(ctx), again) // what is still there is published again
-		}
+		e.unforget(context.WithoutCancel(ctx), c)
 		return nil, fmt.Errorf("%s: %w", req.At.URI, err)
 	}
 	return p.res, nil
+}
+
+// unforget publishes again what is still there after a prune that has failed. Of what
+// Dgraph has made nothing but c, from before, still tells.
+func (e *Engine) unforget(ctx context.Context, before *catalogue) {
+	c, err := look(ctx, before.loc)
+	if err != nil {
+		e.log().Warn("Dgraph's manifest may have forgotten backups that are still there", "location", before.loc.URI, "error", err)
+		return
+	}
+	if _, master := before.sizes[manifest.MasterName]; master {
+		there := c.all
+		c.all = nil
+		for i := range before.all {
+			m := before.all[i]
+			same := func(o manifest.Manifest) bool { return o.Path == m.Path }
+			if at := slices.IndexFunc(there, same); at >= 0 {
+				c.all = append(c.all, there[at])
+				there = slices.Delete(there, at, at+1)
+			} else if m.Record == nil && len(c.missing(&m)) == 0 {
+				c.all = append(c.all, m)
+			}
+		}
+		c.all = append(c.all, there...)
+		if err := c.publishMaster(ctx); err != nil {
+			e.log().Warn("Dgraph's manifest has forgotten backups that are still there", "location", c.loc.URI, "error", err)
+		}
+	}
+	e.repair(ctx, c)
 }
 
 // whole refuses a location with a manifest or a record that is broken: what it
@@ -93,7 +122,8 @@ func (c *catalogue) whole() error {
 }
 
 // outdated returns the series that may go, the oldest first, each with its
-// backups in their order. Dgraph may give two series one name.
+// backups in their order. Dgraph may give two series one name. The latest series
+// that can be restored stays in any case.
 func (c *catalogue) outdated(req PruneRequest, now time.Time) [][]*manifest.Manifest {
 	var all [][]*manifest.Manifest
 	for i := range c.all {
@@ -110,12 +140,12 @@ func (c *catalogue) outdated(req PruneRequest, now time.Time) [][]*manifest.Mani
 		}
 		all[at] = append(all[at], m)
 	}
-	latest := manifest.Latest(c.all)
+	latest, kept := manifest.Latest(c.all), c.kept(all, req.Keep)
 	var gone [][]*manifest.Manifest
 	for i, s := range all {
 		last := s[len(s)-1]
 		switch {
-		case req.Keep == 0 && req.OlderThan == 0, slices.Contains(s, latest), i >= len(all)-req.Keep:
+		case req.Keep == 0 && req.OlderThan == 0, slices.Contains(s, latest), i >= kept:
 		case req.OlderThan > 0 && (last.Taken().IsZero() || now.Sub(last.Taken()) < req.OlderThan):
 		case slices.ContainsFunc(s, func(m *manifest.Manifest) bool { return m.Path == "" }): // the location itself
 		default:
@@ -123,6 +153,31 @@ func (c *catalogue) outdated(req PruneRequest, now time.Time) [][]*manifest.Mani
 		}
 	}
 	return gone
+}
+
+// kept returns the first of the series that stay: so many that can be restored, at
+// least one, and all after them.
+func (c *catalogue) kept(all [][]*manifest.Manifest, keep int) int {
+	keep = max(keep, 1)
+	for i, s := range slices.Backward(all) {
+		if !c.intact(s) {
+			continue
+		}
+		if keep--; keep == 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// intact reports whether a series has all its backups, and they all their objects.
+func (c *catalogue) intact(s []*manifest.Manifest) bool {
+	for i, m := range s {
+		if m.Number != i+1 || len(c.missing(m)) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // A pruning is what is going to be removed.
@@ -141,7 +196,9 @@ func (p *pruning) series(s []*manifest.Manifest) {
 	}
 	for _, m := range slices.Backward(s) {
 		p.dirs[m.Path] = true
-		names := p.c.below(m.Path)
+		names := slices.DeleteFunc(p.c.below(m.Path), func(name string) bool {
+			return path.Dir(name) != m.Path || !manifest.IsObject(name) && path.Base(name) != manifest.MasterName
+		})
 		own := m.Path + "/" + manifest.MasterName // of Dgraph 20.x: a record without it is published again
 		at := slices.Index(names, own)
 		if at >= 0 {
@@ -184,8 +241,12 @@ func (c *catalogue) below(dir string) (names []string) {
 }
 
 // abandoned adds the directories that backups have made before, and never
-// committed. A directory that anything else lies in is none.
+// committed. A directory that anything else lies in is none. Where there are no
+// backups at all, none is known to be abandoned: it may be the manifest that is lost.
 func (p *pruning) abandoned(before time.Time) {
+	if len(p.c.all) == 0 {
+		return
+	}
 	known := map[string]bool{}
 	for i := range p.c.all {
 		known[p.c.all[i].Path] = true
