@@ -111,11 +111,15 @@ func derive(secret []byte, w sdk.WrappedKey, m *manifest.Manifest) ([]byte, *man
 }
 
 // wrappings returns the wrapped keys of a series, those that were wrapped last first. It
-// has none if the files are encrypted with a provider's own key.
+// has none if the files are encrypted with a provider's own key. A key record of a data
+// key that no commit record of the series names is none of it: it was left behind by an
+// earlier series of that name.
 func (c *catalogue) wrappings(series string) []manifest.KeyRecord {
 	var all []manifest.KeyRecord
 	for _, n := range slices.Backward(sorted(c.keys[series])) {
-		all = append(all, *c.keys[series][n])
+		if k := c.keys[series][n]; c.names(series, k.KeyCheck) {
+			all = append(all, *k)
+		}
 	}
 	for i := range slices.Backward(c.all) {
 		m := &c.all[i]
@@ -131,6 +135,20 @@ func (c *catalogue) wrappings(series string) []manifest.KeyRecord {
 		}
 	}
 	return all
+}
+
+// names reports whether a commit record of the series names a data key, or none does.
+func (c *catalogue) names(series, keyCheck string) bool {
+	none := true
+	for i := range c.all {
+		if m := &c.all[i]; m.Series == series && m.Record != nil && m.Record.KeyCheck != "" {
+			if m.Record.KeyCheck == keyCheck {
+				return true
+			}
+			none = false
+		}
+	}
+	return none
 }
 
 // unwrap returns the data key of m's series, and how it is wrapped. A key that is
