@@ -357,6 +357,41 @@ func TestForeignAnswers(t *testing.T) {
 	checkKind(t, "a gateway", st.c.fail("x", err), sdk.ErrUnavailable)
 }
 
+// Google's storage says that its answers to writes are HTML, and gives no request
+// id of Amazon's.
+func TestAnswersOfGoogle(t *testing.T) {
+	m := servers.MinIO(t)
+	bare(t)
+	name := bucket(t, m, minio.MakeBucketOptions{})
+	for _, header := range []string{"X-Guploader-Uploadid", ""} {
+		proxy := &httputil.ReverseProxy{
+			Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+			Rewrite: func(p *httputil.ProxyRequest) {
+				p.Out.URL.Scheme, p.Out.URL.Host = "http", m.Endpoint
+				p.Out.Host = p.In.Host
+			},
+			ModifyResponse: func(res *http.Response) error {
+				res.Header.Del("X-Amz-Request-Id")
+				if header != "" {
+					res.Header.Set(header, "AEnB2U")
+				}
+				if res.Request.Method == http.MethodPut || header != "" && res.Request.Method == http.MethodPost {
+					res.Header.Set("Content-Type", "text/html; charset=UTF-8")
+				}
+				return nil
+			},
+		}
+		server := httptest.NewServer(proxy)
+		t.Cleanup(server.Close)
+		there := m
+		there.Endpoint = server.Listener.Addr().String()
+		st := on(t, there, name, keyed(m))
+		for _, size := range []int{0, 10, 16<<20 + 1} {
+			put(t, st, fmt.Sprintf("answer-%s/%d", header, size), pattern(size))
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	s, plain := servers.MinIOTLS(t), servers.MinIO(t)
 	bare(t)

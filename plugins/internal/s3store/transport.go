@@ -123,7 +123,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, clean(err)
 	}
 	if res.StatusCode < 300 {
-		if isPage(res) {
+		if isPage(res) && res.ContentLength != 0 {
 			res.Body.Close()
 			return nil, &foreignAnswer{status: res.Status}
 		}
@@ -228,9 +228,10 @@ func read(res *http.Response, body []byte) minio.ErrorResponse {
 }
 
 // isPage recognises what is meant for people. A store may have such objects, but
-// it says who it is.
+// it says who it is; and Google's calls its answers to writes so.
 func isPage(res *http.Response) bool {
-	return strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") && res.Header.Get("X-Amz-Request-Id") == ""
+	ours := res.Header.Get("X-Amz-Request-Id") != "" || res.Header.Get("X-Guploader-Uploadid") != ""
+	return strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") && !ours
 }
 
 // foreign recognises the page of a proxy, or of a web server that is no store.
