@@ -100,7 +100,7 @@ func (s *Store) found(v *verdict, what string, c condition, err error) {
 // since the store does not, or may not.
 func (s *Store) leavesToUs(c condition, inParts bool) bool {
 	switch {
-	case !c.create() && s.cond.match.v.Load() == ignored:
+	case !c.create() && s.cond.match.v.Load() != honoured:
 		return true
 	case inParts:
 		return s.cond.multipart.v.Load() != honoured

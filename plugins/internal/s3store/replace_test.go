@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
@@ -97,5 +98,31 @@ func TestRefusalOfWhatWasSentTwice(t *testing.T) {
 	w.token = "another"
 	if _, err := w.commit(t.Context(), func(ctx context.Context) (minio.UploadInfo, error) { return w.once(ctx, p) }); !errors.Is(err, sdk.ErrExist) {
 		t.Errorf("another Put: %v; want ErrExist", err)
+	}
+}
+
+// As long as it is not known that the store honours If-Match, it is looked before
+// an object is replaced.
+func TestReplaceWhereNothingIsKnown(t *testing.T) {
+	m := servers.MinIO(t)
+	direct := onMinIO(t)
+	s, f := behind(t, m, direct)
+	put(t, direct, "master", pattern(10))
+	var tried, written int
+	f.Do(func(r *http.Request) servers.Action {
+		switch {
+		case r.Method == http.MethodPut && strings.Contains(r.URL.Path, hidden):
+			tried++
+			return servers.SlowDown
+		case r.Method == http.MethodPut:
+			written++
+		}
+		return servers.Action{}
+	})
+	if _, err := s.Replace(t.Context(), "master", strings.NewReader("new"), "stale"); !errors.Is(err, sdk.ErrConflict) {
+		t.Errorf("Replace of another version: %v; want ErrConflict", err)
+	}
+	if tried == 0 || written != 0 {
+		t.Errorf("%d times it was tried whether the store honours If-Match, %d times something was sent; want once at least, and never", tried, written)
 	}
 }
