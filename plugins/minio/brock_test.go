@@ -64,20 +64,28 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	servers.MinIO(t) // or there is nothing to be built for
 	l := &lab{bin: t.TempDir()}
-	for name, pkg := range map[string]string{
-		"bigdb":                     "plugins/minio/testdata/bigdb",
-		"brock":                     "cmd/brock",
-		"brock-destination-minio":   "plugins/minio",
-		"brock-destination-s3":      "plugins/s3",
-		"brock-destination-nfs":     "plugins/nfs",
-		"brock-keyprovider-keyfile": "plugins/keyfile",
-	} {
+	programs := map[string]string{
+		"cmd/brock":                    "brock",
+		"plugins/minio":                "brock-destination-minio",
+		"plugins/s3":                   "brock-destination-s3",
+		"plugins/nfs":                  "brock-destination-nfs",
+		"plugins/keyfile":              "brock-keyprovider-keyfile",
+		"plugins/minio/testdata/bigdb": "bigdb",
+	}
+	args := []string{"build", "-ldflags=-s -w", "-o", l.bin + "/"}
+	for pkg := range programs {
+		args = append(args, "../../"+pkg)
+	}
+	build := exec.CommandContext(t.Context(), "go", args...)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", build, err, out)
+	}
+	for pkg, name := range programs {
 		file := filepath.Join(l.bin, name)
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", file, "../../"+pkg)
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("building %s: %v\n%s", name, err, out)
+		if err := os.Rename(filepath.Join(l.bin, filepath.Base(pkg)), file); err != nil {
+			t.Fatal(err)
 		}
-		if err := os.Chmod(file, 0o755); err != nil {
+		if err := os.Chmod(file, 0o755); err != nil { // whatever the umask is
 			t.Fatal(err)
 		}
 	}

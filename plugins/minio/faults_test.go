@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,7 +203,8 @@ func full(t *testing.T, l *lab) {
 					t.Errorf("a backup that had no room for %s leaves %v", keys[n-1], left)
 				}
 			}
-			for _, key := range keys {
+			slices.Sort(keys)
+			for _, key := range slices.Compact(keys) {
 				if n := x.unfinished(key); n > 0 {
 					t.Errorf("%s has %d unfinished uploads", key, n)
 				}
