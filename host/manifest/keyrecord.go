@@ -69,13 +69,18 @@ type wireKeyRecord struct {
 }
 
 // EncodeKeyRecord writes a key record, which ends with its digest as a commit
-// record does.
+// record does. It refuses what ParseKeyRecord would: the wrapping before may be given
+// up as soon as this one is stored.
 func EncodeKeyRecord(k *KeyRecord) ([]byte, error) {
 	data, err := json.Marshal(wireKeyRecord{KeyFormat, k.Created.UTC(), k.Series, k.Provider, k.KeyCheck, k.Wrapped})
 	if err != nil {
 		return nil, err
 	}
-	return sign(data), nil
+	data = sign(data)
+	if _, err := ParseKeyRecord(data); err != nil {
+		return nil, unfit("%w", err)
+	}
+	return data, nil
 }
 
 // ParseKeyRecord reads a key record. It returns ErrCorrupt for anything that

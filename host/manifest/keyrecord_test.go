@@ -43,6 +43,23 @@ func TestKeyRecordReadsBack(t *testing.T) {
 	}
 }
 
+// What could not be read again is not written: the wrapping before may be given up.
+func TestKeyRecordThatCannotBeRead(t *testing.T) {
+	for _, change := range []func(*KeyRecord){
+		func(k *KeyRecord) { k.Wrapped.KeyID = "two\nlines" },
+		func(k *KeyRecord) { k.Wrapped.KeyVersion = "\xff" },
+		func(k *KeyRecord) { k.Wrapped.Ciphertext = nil },
+		func(k *KeyRecord) { k.Wrapped.Ciphertext = make([]byte, MaxKeyRecordSize) },
+		func(k *KeyRecord) { k.KeyCheck = "" },
+	} {
+		k := aKeyRecord()
+		change(k)
+		if data, err := EncodeKeyRecord(k); !errors.Is(err, ErrUnfit) {
+			t.Errorf("%s, %v; want ErrUnfit", data, err)
+		}
+	}
+}
+
 func TestKeyRecordNames(t *testing.T) {
 	name := KeyRecordName("../a b", 12)
 	if name != "brock/%2E./a%20b/key-12.json" && strings.Count(name, "/") != 2 {
