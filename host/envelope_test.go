@@ -320,6 +320,11 @@ func TestExportedKeyIsTheFilesKey(t *testing.T) {
 	if err != nil || len(data) != 32 || series == "" {
 		t.Fatalf("%q, %d bytes, %v", series, len(data), err)
 	}
+	equalsTruth(t, e, fixtures(t)[0], 0, RestoreRequest{From: at, Key: keyOf(data)})
+	if _, err := e.Restore(t.Context(), RestoreRequest{From: at, Key: keyOf(bytes.Repeat([]byte{1}, 32)), Postings: filepath.Join(t.TempDir(), "p")}); !IsUsage(err) {
+		t.Errorf("another key file: %v", err)
+	}
+
 	// As Dgraph sees the location: without commit records.
 	for _, name := range names(t, at) {
 		if strings.HasPrefix(name, "brock/") || strings.HasSuffix(name, ".seal") {
@@ -329,4 +334,51 @@ func TestExportedKeyIsTheFilesKey(t *testing.T) {
 		}
 	}
 	equalsTruth(t, e, fixtures(t)[0], 0, RestoreRequest{From: at, Key: keyOf(data)})
+}
+
+// A provider whose own key encrypts is told from one whose key has changed since.
+func TestKeysTellsAnotherKey(t *testing.T) {
+	e := &Engine{}
+	days := twoDays(t, e)
+	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	key := keyOf(bytes.Repeat([]byte{7}, 32))
+	backup(t, e, days[0], BackupRequest{To: at, Key: key})
+	if all, err := e.Keys(t.Context(), at, key); err != nil || all[0].Err != nil || all[0].Wrapped || !all[0].Encrypted {
+		t.Errorf("its key: %+v, %v", all, err)
+	}
+	all, err := e.Rewrap(t.Context(), at, keyOf(bytes.Repeat([]byte{8}, 32)))
+	if err != nil || !errors.Is(all[0].Err, sdk.ErrWrongKey) {
+		t.Errorf("another key: %+v, %v; want ErrWrongKey", all, err)
+	}
+}
+
+// Whoever may not delete is not told at every backup that he may not.
+func TestNothingToDelete(t *testing.T) {
+	e := &Engine{}
+	days := twoDays(t, e)
+	at := Location{URI: "memory", Destination: nothingDeletable{sdktest.NewMemory()}}
+	for _, day := range days {
+		src := source(t, day)
+		res, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at})
+		src.Close()
+		if err != nil || res.Warning != "" {
+			t.Errorf("%v, warning %q", err, res.Warning)
+		}
+	}
+	if err := at.Destination.Put(t.Context(), manifest.SummaryName, strings.NewReader("{}")); err != nil {
+		t.Fatal(err)
+	}
+	src := source(t, days[1])
+	defer src.Close()
+	res, err := e.Backup(t.Context(), BackupRequest{Source: src, To: at, ForceFull: true})
+	if err != nil || !strings.Contains(res.Warning, manifest.SummaryName) {
+		t.Errorf("beside a summary: %v, warning %q", err, res.Warning)
+	}
+}
+
+// A destination where nothing is deletable.
+type nothingDeletable struct{ *sdktest.Memory }
+
+func (nothingDeletable) Delete(_ context.Context, name string) error {
+	return fmt.Errorf("%s: %w", name, sdk.ErrPermission)
 }

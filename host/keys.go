@@ -188,7 +188,7 @@ func (e *Engine) unwrap(ctx context.Context, k *Key, m *manifest.Manifest, all [
 	return nil, nil, &failure{
 		fmt.Errorf("the data key of series %s was wrapped by %s, and key provider %s has %s: %w",
 			m.Series, keyName(all[0].Wrapped.KeyID, all[0].Wrapped.KeyVersion), k.Name, k.atHand(ctx), wrong),
-		ErrUsage, "give the key provider that has this key, or begin a new series with --force-full",
+		ErrUsage, "give the key provider that has this key",
 	}
 }
 
@@ -221,18 +221,15 @@ func (e *Engine) keyFor(ctx context.Context, k *Key, c *catalogue, chain []manif
 	wrapped := c.wrappings(last.Series)
 	if !k.given() {
 		hint := "give its key with --encryption_key_file"
-		if len(wrapped) > 0 {
+		switch {
+		case len(wrapped) > 0:
 			hint = fmt.Sprintf("name the provider that wrapped its key: --key-provider %s --key-settings FILE", wrapped[0].Provider)
+		case last.Record != nil && last.Record.KeyProvider != "" && last.Record.KeyProvider != "keyfile":
+			hint = fmt.Sprintf("name the provider that has its key: --key-provider %s --key-settings FILE, or --vault", last.Record.KeyProvider)
 		}
 		return nil, usage(hint, "backup %s is encrypted and no key was given", last.ID())
 	}
-	var key []byte
-	var err error
-	if len(wrapped) > 0 {
-		key, _, err = e.unwrap(ctx, k, last, wrapped)
-	} else {
-		key, err = e.rawKey(ctx, k)
-	}
+	key, err := e.openKey(ctx, k, last, wrapped)
 	if err != nil {
 		return nil, err
 	}
@@ -245,6 +242,24 @@ func (e *Engine) keyFor(ctx context.Context, k *Key, c *catalogue, chain []manif
 	return key, nil
 }
 
+// openKey returns the key of m's series: unwrapped, or that of the provider itself. A
+// data key that was exported will do as well.
+func (e *Engine) openKey(ctx context.Context, k *Key, m *manifest.Manifest, wrapped []manifest.KeyRecord) ([]byte, error) {
+	if len(wrapped) == 0 {
+		return e.rawKey(ctx, k)
+	}
+	if k.exports() {
+		if key, err := e.rawKey(ctx, k); err == nil {
+			if backupfile.KeyCheck(key) == wrapped[0].KeyCheck {
+				return key, nil
+			}
+			clear(key)
+		}
+	}
+	key, _, err := e.unwrap(ctx, k, m, wrapped)
+	return key, err
+}
+
 // sameKey refuses a key that m's commit record does not name. Backups made by
 // Dgraph name none.
 func sameKey(m *manifest.Manifest, key []byte) error {
@@ -254,7 +269,7 @@ func sameKey(m *manifest.Manifest, key []byte) error {
 	if check := backupfile.KeyCheck(key); check != m.Record.KeyCheck {
 		return &failure{
 			fmt.Errorf("backup %s was encrypted with key %s, and the key at hand is %s: %w", m.ID(), m.Record.KeyCheck, check, sdk.ErrWrongKey),
-			ErrUsage, "give the key file that this series was encrypted with, or begin a new series with --force-full",
+			ErrUsage, wrongKeyHint,
 		}
 	}
 	return nil
@@ -269,5 +284,7 @@ func wrongKey(m *manifest.Manifest, err error) error {
 	case !m.Encrypted:
 		return damaged("", "%v: the manifest says that it is not encrypted", err)
 	}
-	return &failure{err, ErrUsage, "give the key file that this series was encrypted with"}
+	return &failure{err, ErrUsage, wrongKeyHint}
 }
+
+const wrongKeyHint = "give the key that this series was encrypted with; of a key in Vault that was written anew, the setting version names the older one"

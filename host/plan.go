@@ -198,10 +198,13 @@ func (e *Engine) sameKey(ctx context.Context, p *plan, c *catalogue, last *manif
 	} else {
 		p.dataKey, err = e.rawKey(ctx, p.req.Key)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = sameKey(last, p.dataKey)
 	}
-	if err := sameKey(last, p.dataKey); err != nil || last.Record != nil {
+	if errors.Is(err, ErrUsage) {
+		return &failure{err, ErrUsage, Hint(err) + "; --force-full begins a new series"}
+	}
+	if err != nil || last.Record != nil {
 		return err
 	}
 	for _, g := range sorted(last.Groups) {

@@ -240,6 +240,10 @@ func (c *catalogue) below(dir string) (names []string) {
 	return names
 }
 
+// trials begin the names of directories in which locations are tried out. What is
+// left there was left by somebody who may not delete.
+var trials = []string{"brock-doctor-", "brock-bench-"}
+
 // abandoned adds the directories that backups have made before, and never
 // committed. A directory that anything else lies in is none. Where there are no
 // backups at all, none is known to be abandoned: it may be the manifest that is lost.
@@ -254,12 +258,21 @@ func (p *pruning) abandoned(before time.Time) {
 	for _, dir := range p.c.nested {
 		known[dir] = true
 	}
-	found := map[string]bool{}
+	found, trial := map[string]bool{}, map[string]bool{}
 	for name := range p.c.sizes {
 		dir, _, _ := strings.Cut(name, "/")
 		if made, ok := manifest.DirTime(dir); ok && made.Before(before) && dir != name && !known[dir] {
 			found[dir] = true
 		}
+	}
+	for name := range p.c.sizes {
+		if dir, _, ok := strings.Cut(name, "/"); ok && slices.ContainsFunc(trials, func(t string) bool { return strings.HasPrefix(dir, t) }) {
+			trial[dir] = true
+		}
+	}
+	for _, dir := range sorted(trial) {
+		p.res.Abandoned = append(p.res.Abandoned, dir)
+		p.names = append(p.names, p.c.below(dir)...)
 	}
 	for _, dir := range sorted(found) {
 		names := p.c.below(dir)
@@ -298,7 +311,7 @@ func (p *pruning) forget(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("%s: the destination cannot replace objects: %w", manifest.MasterName, sdk.ErrUnsupported)
 	}
-	return changeMaster(ctx, p.c.loc.Destination, replacer, func(old []byte) ([]byte, error) {
+	return p.c.changeMaster(ctx, replacer, func(old []byte) ([]byte, error) {
 		return manifest.RemoveMaster(old, func(path string) bool { return p.dirs[path] })
 	})
 }

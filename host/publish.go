@@ -73,7 +73,7 @@ func (c *catalogue) publishMaster(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("the destination cannot replace objects: %w", sdk.ErrUnsupported)
 	}
-	err := changeMaster(ctx, c.loc.Destination, replacer, func(old []byte) ([]byte, error) {
+	err := c.changeMaster(ctx, replacer, func(old []byte) ([]byte, error) {
 		var add []*manifest.Manifest
 		for i := range c.all {
 			if c.all[i].Kind == manifest.KindDgraph {
@@ -93,18 +93,30 @@ func (c *catalogue) publishMaster(ctx context.Context) error {
 
 // changeMaster rewrites the master manifest by compare-and-swap, and removes the
 // summary that Dgraph 25 makes of it: listings would be read from there.
-func changeMaster(ctx context.Context, d sdk.Destination, r sdk.Replacer, change func(old []byte) ([]byte, error)) error {
+func (c *catalogue) changeMaster(ctx context.Context, r sdk.Replacer, change func(old []byte) ([]byte, error)) error {
 	for range casTries {
-		err := swapMaster(ctx, d, r, change)
+		err := swapMaster(ctx, c.loc.Destination, r, change)
 		if errors.Is(err, sdk.ErrConflict) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", manifest.MasterName, err)
+			return about(manifest.MasterName, err)
 		}
-		return retry(ctx, func() error { return d.Delete(ctx, manifest.SummaryName) })
+		return c.removeSummary(ctx)
 	}
 	return fmt.Errorf("%s: another writer was faster %d times: %w", manifest.MasterName, casTries, sdk.ErrConflict)
+}
+
+// removeSummary is no error where nothing may be deleted, and there is none.
+func (c *catalogue) removeSummary(ctx context.Context) error {
+	err := retry(ctx, func() error { return c.loc.Destination.Delete(ctx, manifest.SummaryName) })
+	if _, listed := c.sizes[manifest.SummaryName]; errors.Is(err, sdk.ErrPermission) && !listed {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("Dgraph lists backups from %s, which is out of date now and cannot be removed: %w", manifest.SummaryName, err)
+	}
+	return nil
 }
 
 // swapMaster changes the master manifest, which nil is until there is one.

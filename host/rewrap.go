@@ -82,6 +82,8 @@ func (e *Engine) keys(ctx context.Context, at Location, k *Key, work keyWork) ([
 					s.Err = work(ctx, c, k, &s, m, wrapped)
 				}
 			}
+		} else if k.given() && m.Encrypted {
+			s.Err = e.fitsRaw(ctx, k, m)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -89,6 +91,17 @@ func (e *Engine) keys(ctx context.Context, at Location, k *Key, work keyWork) ([
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// fitsRaw reports whether a series was encrypted with the provider's own key, as
+// far as anybody has recorded that.
+func (e *Engine) fitsRaw(ctx context.Context, k *Key, m *manifest.Manifest) error {
+	key, err := e.rawKey(ctx, k)
+	if err == nil {
+		err = sameKey(m, key)
+	}
+	clear(key)
+	return err
 }
 
 // current returns which key the provider wraps with.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -104,6 +105,9 @@ func (a *app) rewrap(ctx context.Context, at host.Location, key *host.Key) error
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(all, func(s host.SeriesKey) bool { return s.Wrapped }) {
+		a.logger.Warn("there is nothing to wrap again: no series here has a data key of its own", "location", at.URI)
+	}
 	return a.showKeys(at, true, all)
 }
 
@@ -143,7 +147,11 @@ func rotate(ctx context.Context, key *host.Key) error {
 	}
 	_, err := r.RotateKey(ctx)
 	if errors.Is(err, sdk.ErrUnsupported) {
-		return &problem{err.Error(), "rotate the key where it is kept, and use brock key rewrap", exitUsage}
+		hint := sdk.Hint(err)
+		if hint == "" {
+			hint = "rotate the key where it is kept, and use brock key rewrap"
+		}
+		return &problem{err.Error(), hint, exitUsage}
 	}
 	if err != nil {
 		return fmt.Errorf("key provider %s: %w", key.Name, err)
@@ -159,7 +167,7 @@ func (a *app) keyExport() *cobra.Command {
 		Short: "Write a series' data key to a file, for a restore by Dgraph itself",
 		Long: `Export writes the key that the files of a series are encrypted with to a new file,
 with which Dgraph itself can restore the series: dgraph restore --encryption
-"key-file=FILE". Whoever has the file can read the series, whatever happens to the
+"key-file=FILE". So can brock, with --encryption_key_file FILE. Whoever has the file can read the series, whatever happens to the
 provider's key afterwards: remove it when Dgraph is done.`,
 		Example: "  brock key export -l ./backups --key-provider vaultkeys --key-settings vault.yaml -o ./key",
 		Args:    noArgs,
@@ -229,7 +237,7 @@ func newKeyView(s *host.SeriesKey, opened bool) keyView {
 		v.Encryption = "provider's key"
 	}
 	switch {
-	case !s.Wrapped || !opened:
+	case !s.Encrypted || !opened:
 	case s.Err != nil:
 		v.State, v.Error = "cannot be opened", s.Err.Error()
 	case s.Rewrapped:

@@ -156,7 +156,7 @@ func (k *kv) GenerateDataKey(ctx context.Context) (sdk.Secret, sdk.WrappedKey, e
 // RotateKey implements sdk.KeyRotator. The key is Dgraph's as well: who writes another must tell Dgraph.
 func (k *kv) RotateKey(context.Context) (sdk.KeyStatus, error) {
 	return sdk.KeyStatus{}, sdk.WithHint(fmt.Errorf("%s: %s is not changed by a backup tool: %w", k.v.place, k.path, sdk.ErrUnsupported),
-		"write a new key yourself: head -c 32 /dev/urandom | base64 -w0 | vault kv patch STORE/NAME "+k.v.cfg.Field+"=-; where the store keeps versions, older backups stay readable")
+		"write a new key yourself: head -c 32 /dev/urandom | base64 -w0 | vault kv patch STORE/NAME "+k.v.cfg.Field+"=-; it encrypts new series (--force-full); older ones are read with the setting version, of the key that they were made with")
 }
 
 // Rewrap implements sdk.KeyRotator.
