@@ -206,6 +206,34 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
+// An upload that is old and still gets parts is somebody's, and no leftover.
+func TestUploadOfLongAgoThatGrows(t *testing.T) {
+	several(t, func(t *testing.T, _ servers.S3, s *Store) {
+		const age = 2 * time.Second
+		core, key := s.c.core, s.key("long")
+		id, err := core.NewMultipartUpload(t.Context(), s.c.bucket, key, minio.PutObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grow := func(n int) {
+			_, err := core.PutObjectPart(t.Context(), s.c.bucket, key, id, n, bytes.NewReader(pattern(1000)), 1000, minio.PutObjectPartOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		grow(1)
+		<-time.After(age + time.Second) // what counts is the store's clock
+		grow(2)
+		if s.endUploads(t.Context(), "long", age); unfinished(t, s, "long") != 1 {
+			t.Error("an upload that has just got a part is removed")
+		}
+		<-time.After(age + time.Second)
+		if s.endUploads(t.Context(), "long", age); unfinished(t, s, "long") != 0 {
+			t.Error("an upload that has got no part for long is left")
+		}
+	})
+}
+
 // Whoever may not list uploads can put and delete all the same.
 func TestLeftoversForbidden(t *testing.T) {
 	m := servers.MinIO(t)

@@ -37,7 +37,7 @@ func (s *Store) collect(name string, inParts bool) {
 }
 
 // endUploads ends unfinished uploads of one object, or of all with the name "",
-// that are at least so old by this host's clock. It is not what a caller has
+// that are at least so old by this host's clock, and have got no part since. It is not what a caller has
 // asked for, and so a failure is none of his.
 func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) {
 	if s.c.abortAfter <= 0 || s.old.denied.Load() {
@@ -45,6 +45,9 @@ func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) 
 	}
 	err := s.uploads(ctx, name, func(u minio.ObjectMultipartInfo) error {
 		if _, mine := underWay.Load(u.UploadID); mine || age > 0 && time.Since(u.Initiated) < age {
+			return nil
+		}
+		if age > 0 && s.grows(ctx, u, age) {
 			return nil
 		}
 		err := s.c.core.AbortMultipartUpload(ctx, s.c.bucket, u.Key, u.UploadID)
@@ -61,6 +64,27 @@ func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) 
 			s.old.denied.Store(true)
 		}
 		sdk.Logger().Debug("unfinished uploads could not be removed", "place", s.c.place, "error", err)
+	}
+}
+
+// grows reports whether an upload has got a part within that time, and so has a
+// writer: a large object takes long. If that may not be asked, the upload's own age
+// must do.
+func (s *Store) grows(ctx context.Context, u minio.ObjectMultipartInfo, age time.Duration) bool { //nolint:gocritic // as minio-go has it
+	for marker := 0; ; {
+		page, err := s.c.core.ListObjectParts(ctx, s.c.bucket, u.Key, u.UploadID, marker, 0)
+		if err != nil {
+			return codeOf(err) != minio.NoSuchUpload && errors.Is(s.fail(ctx, u.Key, err), sdk.ErrUnavailable)
+		}
+		for _, p := range page.ObjectParts {
+			if time.Since(p.LastModified) < age {
+				return true
+			}
+		}
+		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
+			return false
+		}
+		marker = page.NextPartNumberMarker
 	}
 }
 
