@@ -32,7 +32,7 @@ func Variables(d sdk.Description, permit []string) []Variable {
 		prefix := permitted(d, name)
 		named := s != nil || slices.Contains(d.Env, name)
 		switch {
-		case slices.Contains(launch.Environment(), name):
+		case slices.Contains(everybodys(), name):
 			v.Seen, v.Why = true, "every plugin sees it"
 		case slices.Contains(permit, name):
 			v.Seen, v.Why = true, "named with --plugin-env"
@@ -46,16 +46,25 @@ func Variables(d sdk.Description, permit []string) []Variable {
 	for i := range d.Settings {
 		add(d.Settings[i].Env, &d.Settings[i])
 	}
-	for _, name := range slices.Concat(d.Env, permit, launch.Environment()) {
+	for _, name := range slices.Concat(d.Env, permit, everybodys()) {
 		add(name, nil)
 	}
 	return all
 }
 
+// everybodys are the variables that every plugin sees: those that launch gives to
+// all, and PATH, which is no secret, and which the programs that a plugin starts
+// are found with.
+func everybodys() []string { return append(launch.Environment(), "PATH") }
+
 // conventions are beginnings of variables that many programs know, by the scheme
 // that a destination serves for them, or by the name of a key provider.
 var conventions = map[string]map[string][]string{
-	"destination": {"s3": {"AWS_"}, "gs": {"GS_", "GOOGLE_"}},
+	"destination": {
+		"azure": {"IDENTITY_", "IMDS_", "MSI_"}, // managed identities
+		"gs":    {"GS_", "GOOGLE_"},
+		"s3":    {"AWS_"},
+	},
 	"keyprovider": {"vaultkeys": {"VAULT_"}},
 }
 

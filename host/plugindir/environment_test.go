@@ -2,6 +2,7 @@ package plugindir
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ func TestPermitted(t *testing.T) {
 		{destination("s3", "s3"), "S3_X AWS_ACCESS_KEY_ID", "MINIO_X GS_X VAULT_TOKEN BROCK_PLUGIN"},
 		{destination("both", "minio", "s3"), "BOTH_X MINIO_X S3_X AWS_X", "GOOGLE_X"},
 		{destination("gcs", "gs"), "GCS_X GS_X GOOGLE_APPLICATION_CREDENTIALS", "AWS_X"},
+		{destination("azure", "azure", "https"), "AZURE_CONFIG_DIR IDENTITY_ENDPOINT IDENTITY_HEADER IMDS_ENDPOINT MSI_ENDPOINT MSI_SECRET", "AWS_X IDENTITY MSIX"},
+		{destination("azure", "other"), "AZURE_X", "IDENTITY_HEADER MSI_SECRET"},
 		{destination("s3", "other"), "S3_X OTHER_X", "AWS_X"}, // it has the name, and serves another scheme
 		{destination("nfs", "", "file", "nfs"), "NFS_X FILE_X", "_X X"},
 		{destination("my-store.v2", "my+store"), "MY_STORE_V2_X MY_STORE_X", "MY_X"},
@@ -78,7 +81,8 @@ func sees(t *testing.T, d *Dirs, uri string) (names []string, settings string) {
 }
 
 // A plugin that is used sees what it names and is its own, whether anything was
-// known of it before or not. One that is only asked what it is sees nothing.
+// known of it before or not. One that is only asked what it is sees no more than
+// every plugin does.
 func TestAPluginSeesWhatItNames(t *testing.T) {
 	for _, name := range []string{"RED_COLOUR", "RED_TRACE", "RED_UNNAMED", "AWS_TRACE", "LD_TRACE", "OTHERS_SECRET", "BLUE_TRACE"} {
 		t.Setenv(name, "of the test")
@@ -107,9 +111,22 @@ func TestAPluginSeesWhatItNames(t *testing.T) {
 		t.Fatalf("%d plugins, %v", len(all), err)
 	}
 	for _, p := range all {
-		if proc := asked.started[p.Path]; len(proc.env) > 0 {
+		if proc := asked.started[p.Path]; !slices.Equal(proc.env, []string{"PATH=" + os.Getenv("PATH")}) {
 			t.Errorf("%s was started with %q, to be asked what it is", p.Path, proc.env)
 		}
+	}
+}
+
+// Programs that a plugin starts are found the way the host finds them.
+func TestEveryPluginSeesPath(t *testing.T) {
+	t.Setenv("PATH", "of the test:"+os.Getenv("PATH"))
+	dir := plugins(t, "brock-destination-blue")
+	if got, _ := sees(t, with(t, Options{}, dir), "blue://host/x"); !slices.Equal(got, []string{"PATH"}) {
+		t.Errorf("a plugin sees %q, want PATH", got)
+	}
+	permitted := with(t, Options{Env: []string{"PATH=of the test, permitted"}}, dir)
+	if got, _ := sees(t, permitted, "blue://host/x"); !slices.Equal(got, []string{"PATH"}) {
+		t.Errorf("a plugin sees %q, want PATH once", got)
 	}
 }
 
@@ -159,6 +176,9 @@ func TestVariables(t *testing.T) {
 		"SHARED - unseen --plugin-env SHARED would show it",
 		"MORE - seen named with --plugin-env",
 		"HOME - seen every plugin sees it",
+	}
+	if all := Variables(d, nil); !slices.ContainsFunc(all, func(v Variable) bool { return v.Name == "PATH" && v.Seen }) {
+		t.Errorf("no plugin sees PATH: %+v", all)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("variables\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
