@@ -178,7 +178,6 @@ type stretch struct {
 // read returns at least a byte, or an error.
 func (t *stretch) read(ctx context.Context, p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), t.end-t.pos)]
-	first := t.body != nil
 	err = retry(ctx, func() error {
 		if t.body == nil {
 			if err := t.open(ctx); err != nil {
@@ -197,7 +196,6 @@ func (t *stretch) read(ctx context.Context, p []byte) (n int, err error) {
 		t.close()
 		return fmt.Errorf("%s: reading broke off at byte %d of %d: %w: %w", t.r.name, t.pos, t.r.size, sdk.ErrUnavailable, err)
 	})
-	_ = first
 	t.pos += int64(n)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
