@@ -2,8 +2,10 @@
 //
 // It does what a backup does, with a small object of its own under a name that
 // says so, and compares what comes of it with what package sdk promises. A step
-// whose ground another one has lost is skipped. Whatever is stored is removed
-// again, also when the examination is cut short.
+// whose ground another one has lost is skipped. What the credentials may not do is
+// weak and no failure: who takes backups need not read, and who restores need not
+// write. Whatever is stored is removed again, also when the examination is cut
+// short; where nothing can be deleted, one object stays, and is told.
 package doctor
 
 import (
@@ -23,7 +25,7 @@ import (
 // What came of a step.
 const (
 	OK      = "ok"
-	Weak    = "weak" // it works, and the destination itself says that something is not as it should be
+	Weak    = "weak" // it works in part: the destination itself says so, or these credentials may not do it
 	Failed  = "failed"
 	Skipped = "skipped"
 )
@@ -49,10 +51,16 @@ type exam struct {
 	prefix  string // of the objects of this examination
 	name    string // of the one object
 	data    []byte
-	wrote   bool // something may be there to be removed
-	stored  bool // the object is there
-	nowhere bool // there is no such place
+	maybe   []string // names of objects that may be there to be removed
+	stored  bool     // the object is there
+	deleted bool     // and is no longer
+	nowhere bool     // there is no such place
+	reached bool
+	refused refused // what these credentials may not do
 }
+
+// refused tells which rights are known to be missing.
+type refused struct{ read, write, delete bool }
 
 // Examine tries a destination out. Its steps come as they are done.
 func Examine(ctx context.Context, d sdk.Destination) iter.Seq[Step] {
@@ -61,9 +69,7 @@ func Examine(ctx context.Context, d sdk.Destination) iter.Seq[Step] {
 		e.name = e.prefix + "object"
 		_, _ = rand.Read(e.data) // it never fails
 		wanted := e.steps(yield)
-		if err := e.cleanUp(ctx); err != nil && wanted {
-			s := Result("clean up", err)
-			s.Detail = "objects whose names begin with " + e.prefix + " may be left behind: " + s.Detail
+		if s := e.cleanUp(ctx); s.Status != OK && wanted {
 			yield(s)
 		}
 	}
@@ -72,6 +78,7 @@ func Examine(ctx context.Context, d sdk.Destination) iter.Seq[Step] {
 // steps goes through all steps, as long as they are wanted.
 func (e *exam) steps(yield func(Step) bool) bool {
 	reached := Result("reachable", e.reach())
+	e.reached = reached.Status == OK
 	if !yield(reached) {
 		return false
 	}
@@ -86,14 +93,14 @@ func (e *exam) steps(yield func(Step) bool) bool {
 		{"get from an offset", true, e.getRange},
 		{"listed once stored", true, e.listed},
 		{"create only", true, e.createOnly},
-		{"replace", false, e.replace},
 		{"delete", true, e.remove},
 		{"absent afterwards", true, e.absent},
+		{"replace", false, e.replace}, // stores another one: only where it can be deleted
 	} {
 		began := time.Now()
 		err := error(skipped("nothing could be stored"))
 		switch {
-		case reached.Status != OK: // a misspelt place must not come into being
+		case !e.reached: // a misspelt place must not come into being
 			err = skipped("the place cannot be reached")
 		case e.nowhere:
 			err = skipped("there is no such place")
@@ -139,7 +146,11 @@ func (e *exam) findings() (steps []Step) {
 			steps[0].Seconds = time.Since(began).Seconds() // of them all
 		}
 	}
-	if !clock {
+	switch {
+	case clock:
+	case !e.reached:
+		steps = append(steps, Result("clock", skipped("not reached")))
+	default:
 		steps = append(steps, Result("clock", skipped("this storage does not tell the time: compare the clocks yourself if credentials are refused for no reason")))
 	}
 	return steps
@@ -149,6 +160,23 @@ func (e *exam) findings() (steps []Step) {
 type broken struct{ error }
 
 func brokenf(format string, args ...any) error { return broken{fmt.Errorf(format, args...)} }
+
+// brokenBy is what err shows to be broken. Trouble that passes shows nothing.
+func brokenBy(err error, what string) error {
+	for _, passes := range []error{sdk.ErrUnavailable, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, passes) {
+			return err
+		}
+	}
+	return brokenf("%s: %w", what, err)
+}
+
+// weak is an error that leaves enough for some purposes.
+type weak struct{ error }
+
+func weakf(format string, args ...any) error { return weak{fmt.Errorf(format, args...)} }
+
+func (w weak) Unwrap() error { return w.error }
 
 // skipped is the reason why something was not tried.
 type skipped string
@@ -165,6 +193,8 @@ func Result(name string, err error) Step {
 	switch {
 	case errors.As(err, new(skipped)):
 		s.Status = Skipped
+	case errors.As(err, new(weak)):
+		s.Status, s.Hint = Weak, sdk.Hint(err)
 	case errors.As(err, new(broken)):
 		s.Broken = true
 		s.Hint = "the plugin breaks a promise that backups rely on: tell its author, and do not use it; brock plugin test shows more"
@@ -197,10 +227,21 @@ func Advice(err error) string {
 	return "brock plugin logs shows what the plugin said; --plugin-trace records every call"
 }
 
+// reach tries the place out. A Probe writes: where that is refused, it is enough
+// that the place can be listed, and the later steps tell the rest.
 func (e *exam) reach() error {
-	if p, ok := e.d.(sdk.Prober); ok {
-		return p.Probe(e.ctx)
+	p, ok := e.d.(sdk.Prober)
+	if !ok {
+		return e.first()
 	}
+	err := p.Probe(e.ctx)
+	if errors.Is(err, sdk.ErrPermission) && e.first() == nil {
+		return nil
+	}
+	return err
+}
+
+func (e *exam) first() error {
 	for _, err := range e.d.List(e.ctx, "") {
 		return err // the first object is proof enough
 	}
@@ -237,15 +278,47 @@ func (e *exam) list() (names []string, err error) {
 }
 
 func (e *exam) put() error {
-	e.wrote = true
 	err := e.d.Put(e.ctx, e.name, bytes.NewReader(e.data))
+	if errors.Is(err, sdk.ErrPermission) {
+		e.refused.write = true
+		return e.readOnly(err)
+	}
+	e.maybe = append(e.maybe, e.name)
 	e.stored = err == nil
 	return err
 }
 
-func (e *exam) get() error { return e.read(0, e.data) }
+// readOnly tells what is left to credentials that may not write. That the object
+// is absent is told to those only that may read.
+func (e *exam) readOnly(put error) error {
+	r, err := e.d.Get(e.ctx, e.name, 0)
+	switch {
+	case err == nil:
+		_ = r.Close()
+		return brokenf("it was refused, and %s is there: %w", e.name, put)
+	case errors.Is(err, sdk.ErrNotExist):
+		return weakf("may read and not write: enough to restore (%w)", put)
+	case errors.Is(err, sdk.ErrPermission):
+		return fmt.Errorf("may neither write nor read: %w", put)
+	}
+	return err
+}
 
-func (e *exam) getRange() error { return e.read(54_321, e.data[54_321:]) }
+func (e *exam) get() error {
+	err := e.read(0, e.data)
+	if errors.Is(err, sdk.ErrPermission) {
+		e.refused.read = true
+		return weakf("may write and not read it back: enough to take backups (%w)", err)
+	}
+	return err
+}
+
+func (e *exam) getRange() error {
+	if e.refused.read {
+		return skipped("nothing can be read with these credentials")
+	}
+	return e.read(54_321, e.data[54_321:])
+}
 
 // read wants data from an offset on.
 func (e *exam) read(offset int64, want []byte) error {
@@ -282,24 +355,92 @@ func (e *exam) createOnly() error {
 	if err == nil {
 		return brokenf("a second object of one name was accepted, and the first one is lost")
 	}
-	if !errors.Is(err, sdk.ErrExist) {
-		return brokenf("a second object of one name was refused, but not because the first one exists: %w", err)
+	if errors.Is(err, sdk.ErrPermission) {
+		return weakf("a second object of one name was refused, but for want of a right (%w)", err)
 	}
-	if err := e.read(0, e.data); err != nil {
-		return brokenf("a second object of one name was refused, but the first one is not what it was: %w", err)
+	if !errors.Is(err, sdk.ErrExist) {
+		return brokenBy(err, "a second object of one name was refused, but not because the first one exists")
+	}
+	if err := e.unchanged(); err != nil {
+		return brokenBy(err, "a second object of one name was refused, but the first one is not what it was")
 	}
 	return nil
 }
 
-// replace changes an object of its own, once with a version that is no longer
-// true.
+// unchanged wants the object to be what it was: its length, if nothing can be
+// read.
+func (e *exam) unchanged() error {
+	err := e.read(0, e.data)
+	if errors.Is(err, sdk.ErrPermission) {
+		_, err = e.list()
+	}
+	return err
+}
+
+func (e *exam) remove() error {
+	err := e.d.Delete(e.ctx, e.name)
+	e.deleted = err == nil
+	if errors.Is(err, sdk.ErrPermission) {
+		e.refused.delete = true
+		return weakf("nothing can be deleted here: prune needs that right (%w)", err)
+	}
+	return err
+}
+
+func (e *exam) absent() error {
+	if !e.deleted {
+		return skipped("nothing could be deleted")
+	}
+	if !e.refused.read {
+		if err := e.unreadable(); err != nil {
+			return err
+		}
+	}
+	names, err := e.list()
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return brokenf("the list still shows %q", names)
+	}
+	return nil
+}
+
+func (e *exam) unreadable() error {
+	r, err := e.d.Get(e.ctx, e.name, 0)
+	if err == nil {
+		_ = r.Close()
+		return brokenf("%s was deleted, and can still be read", e.name)
+	}
+	if !errors.Is(err, sdk.ErrNotExist) {
+		return brokenBy(err, e.name+" was deleted, but that it is absent is told in other words")
+	}
+	return nil
+}
+
+// replace changes an object of its own, where it can be deleted again.
 func (e *exam) replace() error {
 	r, ok := e.d.(sdk.Replacer)
-	if !ok {
+	switch {
+	case !ok:
 		return skipped("the plugin cannot replace objects: it keeps backups of Dgraph with --compat v20 only")
+	case e.refused.write:
+		return skipped("nothing can be written with these credentials")
+	case e.refused.delete:
+		return skipped("nothing can be deleted here: it would leave another object behind")
 	}
-	e.wrote = true
 	name := e.prefix + "replaced"
+	e.maybe = append(e.maybe, name)
+	err := e.replaced(r, name)
+	if errors.Is(err, sdk.ErrPermission) {
+		return weakf("cannot be tried with these credentials (%w)", err)
+	}
+	return err
+}
+
+// replaced stores an object, and replaces it, once with a version that is no
+// longer true.
+func (e *exam) replaced(r sdk.Replacer, name string) error {
 	first, err := r.Replace(e.ctx, name, strings.NewReader("first"), "")
 	if err != nil {
 		return err
@@ -315,46 +456,39 @@ func (e *exam) replace() error {
 		return err
 	}
 	_, err = r.Replace(e.ctx, name, strings.NewReader("third"), first)
-	if err == nil {
+	switch {
+	case err == nil:
 		return brokenf("an object that somebody has changed was replaced nevertheless")
-	}
-	if !errors.Is(err, sdk.ErrConflict) {
-		return brokenf("an object that somebody has changed was not replaced, but not for that reason: %w", err)
+	case errors.Is(err, sdk.ErrPermission):
+		return err
+	case !errors.Is(err, sdk.ErrConflict):
+		return brokenBy(err, "an object that somebody has changed was not replaced, but not for that reason")
 	}
 	return e.d.Delete(e.ctx, name)
 }
 
-func (e *exam) remove() error { return e.d.Delete(e.ctx, e.name) }
-
-func (e *exam) absent() error {
-	r, err := e.d.Get(e.ctx, e.name, 0)
-	if err == nil {
-		_ = r.Close()
-		return brokenf("%s was deleted, and can still be read", e.name)
-	}
-	if !errors.Is(err, sdk.ErrNotExist) {
-		return brokenf("%s was deleted, but that it is absent is told in other words: %w", e.name, err)
-	}
-	names, err := e.list()
-	if err != nil {
-		return err
-	}
-	if len(names) > 0 {
-		return brokenf("the list still shows %q", names)
-	}
-	return nil
-}
-
-// cleanUp removes what is left, for a while even after the caller has given up.
-func (e *exam) cleanUp(ctx context.Context) error {
-	if !e.wrote {
-		return nil
-	}
+// cleanUp removes what is left, for a while even after the caller has given up,
+// and tells what stays.
+func (e *exam) cleanUp(ctx context.Context) Step {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
+	var left []string
 	var errs []error
-	for _, name := range []string{e.name, e.prefix + "replaced"} {
-		errs = append(errs, e.d.Delete(ctx, name))
+	for _, name := range e.maybe {
+		if e.refused.delete {
+			left = append(left, name)
+		} else if err := e.d.Delete(ctx, name); err != nil {
+			left, errs = append(left, name), append(errs, err)
+		}
 	}
-	return errors.Join(errs...)
+	if len(left) == 0 {
+		return Step{Status: OK}
+	}
+	detail := "left behind: " + strings.Join(left, ", ") + "; brock prune removes it"
+	if e.refused.delete {
+		return Step{Name: "clean up", Status: Weak, Detail: detail}
+	}
+	s := Result("clean up", errors.Join(errs...))
+	s.Detail = detail + ": " + s.Detail
+	return s
 }

@@ -47,9 +47,9 @@ get ok
 get from an offset ok
 listed once stored ok
 create only ok
-replace ok
 delete ok
 absent afterwards ok
+replace ok
 clock skipped`
 	if got != want {
 		t.Errorf("steps:\n%s\nwant:\n%s", got, want)
@@ -135,6 +135,128 @@ type mutant struct {
 	list   func(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error]
 	delete func(ctx context.Context, name string) error
 	swap   func(ctx context.Context, name string, r io.Reader, version string) (string, error)
+
+	version func(ctx context.Context, name string) (string, error)
+}
+
+var errDenied = fmt.Errorf("bucket: %w", sdk.ErrPermission)
+
+// deny refuses what a policy without these verbs refuses.
+func (m *mutant) deny(verbs ...string) {
+	for _, verb := range verbs {
+		switch verb {
+		case "list":
+			m.list = func(context.Context, string) iter.Seq2[sdk.Object, error] { return fails(errDenied) }
+		case "put":
+			m.put = func(context.Context, string, io.Reader) error { return errDenied }
+			m.swap = func(context.Context, string, io.Reader, string) (string, error) { return "", errDenied }
+		case "get":
+			m.get = func(context.Context, string, int64) (io.ReadCloser, error) { return nil, errDenied }
+			m.version = func(context.Context, string) (string, error) { return "", errDenied }
+		case "delete":
+			m.delete = func(context.Context, string) error { return errDenied }
+		}
+	}
+}
+
+// A prober tries itself out, as it may.
+type prober struct {
+	*mutant
+	err error
+}
+
+func (p prober) Probe(context.Context) error { return p.err }
+
+// Credentials that may do only part of it are weak, and no failure: who takes
+// backups, and who restores, has no more.
+func TestLeastRights(t *testing.T) {
+	for what, c := range map[string]struct {
+		deny  []string
+		probe error
+		want  []string // how the steps begin
+		left  int      // how many objects stay
+	}{
+		"backup only": {[]string{"get", "delete"}, nil, []string{
+			"reachable ok", "list ok", "put ok",
+			"get weak: may write and not read it back: enough to take backups (bucket: ",
+			"get from an offset skipped", "listed once stored ok", "create only ok",
+			"delete weak: nothing can be deleted here: prune needs that right (bucket: ",
+			"absent afterwards skipped", "replace skipped", "clock skipped: this storage",
+			"clean up weak: left behind: NAME; brock prune removes it",
+		}, 1},
+		"backup only, and a probe that needs more": {[]string{"get", "delete"}, errDenied, []string{
+			"reachable ok", "list ok", "put ok", "get weak", "get from an offset skipped", "listed once stored ok", "create only ok",
+			"delete weak", "absent afterwards skipped", "replace skipped", "clock skipped", "clean up weak",
+		}, 1},
+		"object lock": {[]string{"delete"}, nil, []string{
+			"reachable ok", "list ok", "put ok", "get ok", "get from an offset ok", "listed once stored ok", "create only ok",
+			"delete weak", "absent afterwards skipped", "replace skipped", "clock skipped", "clean up weak: left behind: NAME; ",
+		}, 1},
+		"write and delete": {[]string{"get"}, nil, []string{
+			"reachable ok", "list ok", "put ok", "get weak", "get from an offset skipped", "listed once stored ok", "create only ok",
+			"delete ok", "absent afterwards ok", "replace weak: cannot be tried with these credentials (bucket: ", "clock skipped",
+		}, 0},
+		"restore only": {[]string{"put", "delete"}, errDenied, []string{
+			"reachable ok", "list ok", "put weak: may read and not write: enough to restore (bucket: ",
+			"get skipped: nothing could be stored", "get from an offset skipped", "listed once stored skipped", "create only skipped",
+			"delete skipped", "absent afterwards skipped", "replace skipped", "clock skipped",
+		}, 0},
+		"list only": {[]string{"put", "get", "delete"}, errDenied, []string{
+			"reachable ok", "list ok", "put failed: may neither write nor read: bucket: ", "get skipped", "get from an offset skipped",
+			"listed once stored skipped", "create only skipped", "delete skipped", "absent afterwards skipped", "replace skipped", "clock skipped",
+		}, 0},
+		"nothing": {[]string{"list", "put", "get", "delete"}, errDenied, []string{
+			"reachable failed", "list skipped", "put skipped", "get skipped", "get from an offset skipped", "listed once stored skipped",
+			"create only skipped", "delete skipped", "absent afterwards skipped", "replace skipped", "clock skipped: not reached",
+		}, 0},
+		"a probe that fails otherwise": {nil, sdk.ErrCorrupt, []string{
+			"reachable failed", "list skipped", "put skipped", "get skipped", "get from an offset skipped", "listed once stored skipped",
+			"create only skipped", "delete skipped", "absent afterwards skipped", "replace skipped", "clock skipped: not reached",
+		}, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := &mutant{Memory: sdktest.NewMemory()}
+			m.deny(c.deny...)
+			var got []string
+			for s := range Examine(t.Context(), prober{m, c.probe}) {
+				if s.Broken {
+					t.Errorf("step %s breaks a promise: %s", s.Name, s.Detail)
+				}
+				got = append(got, s.Name+" "+s.Status+": "+s.Detail)
+			}
+			names := left(t, &mutant{Memory: m.Memory})
+			if len(names) != c.left {
+				t.Errorf("left behind: %v, want %d", names, c.left)
+			}
+			for i, want := range c.want {
+				want = strings.ReplaceAll(want, "NAME", strings.Join(names, " "))
+				if i >= len(got) || !strings.HasPrefix(got[i], want) {
+					t.Errorf("no %q in its place", want)
+				}
+			}
+			if len(got) != len(c.want) || t.Failed() {
+				t.Errorf("%d steps, want %d:\n%s", len(got), len(c.want), strings.Join(got, "\n"))
+			}
+			for _, name := range names {
+				if !strings.HasPrefix(name, Prefix) {
+					t.Errorf("%s does not begin with %s", name, Prefix)
+				}
+			}
+		})
+	}
+}
+
+// Trouble that passes is no broken promise.
+func TestTroubleThatPasses(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		f := sdktest.NewFault(sdktest.NewMemory())
+		f.FailAt(n, sdk.ErrUnavailable)
+		for s := range Examine(t.Context(), f) {
+			if s.Broken {
+				t.Errorf("failure %d: %s: %s", n, s.Name, s.Detail)
+			}
+		}
+	}
 }
 
 func (m *mutant) Put(ctx context.Context, name string, r io.Reader) error {
@@ -165,6 +287,13 @@ func (m *mutant) Delete(ctx context.Context, name string) error {
 	return m.Memory.Delete(ctx, name)
 }
 
+func (m *mutant) Version(ctx context.Context, name string) (string, error) {
+	if m.version != nil {
+		return m.version(ctx, name)
+	}
+	return m.Memory.Version(ctx, name)
+}
+
 func (m *mutant) Replace(ctx context.Context, name string, r io.Reader, version string) (string, error) {
 	if m.swap != nil {
 		return m.swap(ctx, name, r, version)
@@ -177,23 +306,17 @@ func fails(err error) iter.Seq2[sdk.Object, error] {
 }
 
 func TestDestinationThatIsIll(t *testing.T) {
-	denied := fmt.Errorf("bucket: %w", sdk.ErrPermission)
 	for name, c := range map[string]struct {
 		breaks func(*mutant)
 		want   []string
 	}{
 		"forbidden": {
-			func(m *mutant) {
-				m.list = func(context.Context, string) iter.Seq2[sdk.Object, error] { return fails(denied) }
-			},
+			func(m *mutant) { m.deny("list") },
 			[]string{"reachable failed", "list skipped", "put skipped", "delete skipped"},
 		},
 		"read only": {
-			func(m *mutant) {
-				m.put = func(context.Context, string, io.Reader) error { return denied }
-				m.swap = func(context.Context, string, io.Reader, string) (string, error) { return "", denied }
-			},
-			[]string{"put failed", "get skipped", "create only skipped", "replace failed"},
+			func(m *mutant) { m.deny("put") },
+			[]string{"reachable ok", "put weak", "get skipped", "create only skipped", "replace skipped"},
 		},
 		"overwrites": {
 			func(m *mutant) {
