@@ -25,9 +25,11 @@ step, as a backup would: it lists, stores a small object below a name that begin
 with "brock-doctor-", reads it, tries to overwrite it, and removes it again. Of
 what is wrong it tells what can be done. The last lines are what the plugin itself
 has found out: where its credentials are from, say, or what the storage honours.
-What is weak works, but not as it should.
+What is weak works in part: not as it should, or not with these credentials. Those
+that may only take backups, or only restore, are weak. With --verbose it also shows
+the settings that are not given.
 
-The exit code is 0 if all is well, 1 if the location cannot be used as it is, and
+The exit code is 0 if nothing is worse than weak, 1 if the location cannot be used as it is, and
 3 if the plugin breaks a promise that backups rely on.`,
 		Example: "  brock plugin doctor ./backups\n  brock plugin doctor ./backups --json",
 		Args:    exactArg("location"),
@@ -53,6 +55,7 @@ type settingUse struct {
 	Name   string `json:"name"`
 	From   string `json:"from"`
 	Secret bool   `json:"secret,omitempty"`
+	unset  bool   // nobody has said anything about it
 }
 
 func (a *app) examine(ctx context.Context, at *locationFlag) error {
@@ -141,6 +144,9 @@ func (a *app) showSettings(v *examination) {
 		return
 	}
 	for _, s := range v.Settings {
+		if s.unset && !a.verbose {
+			continue
+		}
 		secret := ""
 		if s.Secret {
 			secret = " (secret)"
@@ -164,9 +170,9 @@ func (a *app) settingsInUse(found plugindir.Resolved) (uses []settingUse) {
 		case s.Env != "" && os.Getenv(s.Env) != "":
 			u.From = "not given: " + s.Env + " is set, but the plugin does not see it: --plugin-env " + s.Env + " would show it"
 		case s.Default != "":
-			u.From = "the default"
+			u.From, u.unset = "the default", true
 		default:
-			u.From = "not given"
+			u.From, u.unset = "not given", true
 		}
 		uses = append(uses, u)
 	}
