@@ -171,12 +171,11 @@ func brokenBy(err error, what string) error {
 	return brokenf("%s: %w", what, err)
 }
 
-// weak is an error that leaves enough for some purposes.
+// weak is an error that leaves enough for some purposes. There is no advice: to
+// allow more would undo what somebody has limited on purpose.
 type weak struct{ error }
 
 func weakf(format string, args ...any) error { return weak{fmt.Errorf(format, args...)} }
-
-func (w weak) Unwrap() error { return w.error }
 
 // skipped is the reason why something was not tried.
 type skipped string
@@ -194,7 +193,7 @@ func Result(name string, err error) Step {
 	case errors.As(err, new(skipped)):
 		s.Status = Skipped
 	case errors.As(err, new(weak)):
-		s.Status, s.Hint = Weak, sdk.Hint(err)
+		s.Status = Weak
 	case errors.As(err, new(broken)):
 		s.Broken = true
 		s.Hint = "the plugin breaks a promise that backups rely on: tell its author, and do not use it; brock plugin test shows more"

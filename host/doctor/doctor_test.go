@@ -139,7 +139,7 @@ type mutant struct {
 	version func(ctx context.Context, name string) (string, error)
 }
 
-var errDenied = fmt.Errorf("bucket: %w", sdk.ErrPermission)
+var errDenied = sdk.WithHint(fmt.Errorf("bucket: %w", sdk.ErrPermission), "allow more")
 
 // deny refuses what a policy without these verbs refuses.
 func (m *mutant) deny(verbs ...string) {
@@ -221,6 +221,9 @@ func TestLeastRights(t *testing.T) {
 			for s := range Examine(t.Context(), prober{m, c.probe}) {
 				if s.Broken {
 					t.Errorf("step %s breaks a promise: %s", s.Name, s.Detail)
+				}
+				if s.Status == Weak && s.Hint != "" {
+					t.Errorf("step %s advises to %s, which may be forbidden on purpose", s.Name, s.Hint)
 				}
 				got = append(got, s.Name+" "+s.Status+": "+s.Detail)
 			}
