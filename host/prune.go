@@ -274,9 +274,12 @@ func (p *pruning) abandoned(before time.Time) {
 		p.res.Abandoned = append(p.res.Abandoned, dir)
 		p.names = append(p.names, p.c.below(dir)...)
 	}
+	_, master := p.c.sizes[manifest.MasterName]
 	for _, dir := range sorted(found) {
 		names := p.c.below(dir)
-		if slices.ContainsFunc(names, func(name string) bool { return !manifest.IsObject(name) }) {
+		foreign := slices.ContainsFunc(names, func(name string) bool { return !manifest.IsObject(name) })
+		sealed := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".seal") })
+		if foreign || !master && !sealed { // Dgraph seals nothing: its list may be what was lost
 			continue
 		}
 		p.res.Abandoned = append(p.res.Abandoned, dir)

@@ -174,6 +174,27 @@ func TestPruneCollectsWhatWasNeverCommitted(t *testing.T) {
 	}
 }
 
+// Where Dgraph's list of backups is gone, what Dgraph has made is not rubbish.
+func TestPruneWithoutAMaster(t *testing.T) {
+	mem := sdktest.NewMemory()
+	at := Location{URI: "memory", Destination: mem}
+	now := threeSeries(t, at, manifest.CompatV20)
+	const name = "dgraph.20251201.000000.000/r5-g1.backup"
+	if err := mem.Put(t.Context(), name, strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	e := &Engine{Now: func() time.Time { return now }}
+	if res, err := e.Prune(t.Context(), PruneRequest{At: at}); err != nil || res.Objects != 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if err := mem.Put(t.Context(), strings.Replace(name, "backup", "seal", 1), strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := e.Prune(t.Context(), PruneRequest{At: at}); err != nil || res.Objects != 2 {
+		t.Errorf("with a seal: %+v, %v", res, err)
+	}
+}
+
 func TestPruneLeavesDamageAlone(t *testing.T) {
 	mem := sdktest.NewMemory()
 	at := Location{URI: "memory", Destination: mem}
