@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -102,6 +103,9 @@ func TestSecretsStaySecret(t *testing.T) {
 	log := strings.Join(p.Stderr(), "\n")
 	if !strings.Contains(log, "X-Amz-Date: ") || !strings.Contains(log, "Authorization: [secret]") {
 		t.Errorf("trace=true shows no headers: %s", log)
+	}
+	if !regexp.MustCompile(`"took":"[0-9.]+m?s"`).MatchString(log) {
+		t.Errorf("trace=true does not say for people how long requests took: %s", log)
 	}
 	said += log
 	for _, canary := range []string{key, secret, token} {

@@ -36,10 +36,11 @@ type client struct {
 	checksum   string                 // "auto", "crc32c", "sha256" or "off"
 	abortAfter time.Duration          // 0: never
 
-	ignored string // host of the URI that was not taken for an endpoint
-	region  string // as it is set; "" is found out
-	keys    *keys
-	t       *transport
+	ignored   string // host of the URI that was not taken for an endpoint
+	region    string // to sign for; "" is found out
+	regionSet bool   // by the user
+	keys      *keys
+	t         *transport
 }
 
 // Open returns the Store at a URI. Nothing is asked of the store yet, but the
@@ -72,7 +73,10 @@ func newClient(ctx context.Context, uri string, cfg *Config) (*client, error) {
 	c := &client{
 		bucket: l.bucket, prefix: l.prefix, place: l.place(host), secure: cfg.Secure, partSize: int64(cfg.PartSize),
 		checksum: cfg.Checksum, abortAfter: cfg.AbortAfter, ignored: l.ignored,
-		region: firstOf(cfg.Region, schemes[l.scheme].region),
+		region: cfg.Region, regionSet: cfg.Region != "",
+	}
+	if !c.regionSet && isGoogle(host) {
+		c.region = "auto"
 	}
 	if c.sse, err = cfg.encryption(); err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func (c *client) connect(ctx context.Context, cfg *Config, l location, host stri
 		base.CloseIdleConnections()
 		return err
 	}
-	c.t = &transport{base: base, keys: c.keys, trace: cfg.Trace, place: c.place, host: host, guess: guessRegion(host)}
+	c.t = &transport{base: base, keys: c.keys, trace: cfg.Trace, place: c.place, host: host, bucket: c.bucket, guess: guessRegion(host)}
 	endpoint := host
 	if isAccelerate(host) {
 		endpoint = amazonHost
@@ -204,8 +208,10 @@ func (c *client) regionFact() sdk.Finding {
 	f := sdk.Finding{Name: "region", Detail: "not asked for yet"}
 	said, _ := c.t.region.Load().(string)
 	switch {
-	case c.region != "":
+	case c.regionSet:
 		f.Detail = c.region + ", as it is set"
+	case c.region != "":
+		f.Detail = c.region + ", which is every region of Google's"
 	case said != "":
 		f.Detail = said
 		if of := regionOf(c.t.host); of != "" && of != said {

@@ -49,7 +49,17 @@ var units = []struct {
 	suffix string
 	bytes  int64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+}
+
+// String returns the size in the largest binary unit of which it is a multiple.
+func (s Size) String() string {
+	for _, u := range units[:3] {
+		if n := Size(u.bytes); s != 0 && s%n == 0 {
+			return fmt.Sprintf("%d %s", s/n, u.suffix)
+		}
+	}
+	return fmt.Sprintf("%d bytes", int64(s))
 }
 
 // UnmarshalText reads a whole number and a unit.
@@ -171,7 +181,7 @@ func (cfg *Config) checkPlace(l location) error {
 func (cfg *Config) checkWriting() error {
 	switch {
 	case cfg.PartSize < minPart || cfg.PartSize > maxPart:
-		return setting("part_size", "%d is not between %d and %d bytes", cfg.PartSize, minPart, maxPart)
+		return setting("part_size", "%v is not between %v and %v", cfg.PartSize, Size(minPart), Size(maxPart))
 	case !slices.Contains([]string{"auto", "crc32c", "sha256", "off"}, cfg.Checksum):
 		return setting("checksum", "%q is not auto, crc32c, sha256 or off", cfg.Checksum)
 	case cfg.AbortAfter < 0:

@@ -94,9 +94,10 @@ func TestWrongLocations(t *testing.T) {
 		"s3://h.example.com:99999/bucket":       {"no port 99999", "s3:///"},
 		"s3://h.example.com:/bucket":            {"port", "s3:///"},
 		"s3://h.example.com:x/bucket":           {"no valid URI", ""},
-		"s3://h.example.com/ab":                 {"3 to 63 characters", "s3:///"},
-		"s3://h.example.com/bu$ket":             {"letters, digits, dots", "s3:///"},
-		"s3://h.example.com/1.2.3.4":            {"IP address", "s3:///"},
+		"s3://h.example.com/ab":                 {"3 to 63 characters", "3 to 63 lower case letters"},
+		"s3://acme-dr/dg":                       {"3 to 63 characters", "write s3:///acme-dr/dg; if not, a bucket's name has 3 to 63"},
+		"s3://h.example.com/bu$ket":             {"letters, digits, dots", "3 to 63 lower case letters"},
+		"s3://h.example.com/1.2.3.4":            {"IP address", "3 to 63 lower case letters"},
 		"s3:bucket/x":                           {"no // behind", "s3:///"},
 		"ftp://h/b":                             {`"ftp" is not s3, gs or minio`, ""},
 		"s3://bucket.s3.amazonaws.com/prefix":   {"the bucket is part of the host name", "s3://s3.amazonaws.com/bucket"},
@@ -140,8 +141,8 @@ func TestContradictions(t *testing.T) {
 		"accelerated elsewhere":    {"s3://h.example.com/bucket", func(c *Config) { c.Acceleration = true }, []string{"acceleration", "endpoint", "h.example.com"}},
 		"accelerated by path":      {"s3:///bucket", func(c *Config) { c.Acceleration, c.PathStyle = true, true }, []string{"acceleration", "path_style"}},
 		"accelerated with a dot":   {"s3:///buck.et", func(c *Config) { c.Acceleration = true }, []string{"acceleration", "buck.et"}},
-		"small parts":              {"s3:///bucket", func(c *Config) { c.PartSize = 1 << 20 }, []string{"part_size"}},
-		"large parts":              {"s3:///bucket", func(c *Config) { c.PartSize = 1 << 30 }, []string{"part_size"}},
+		"small parts":              {"s3:///bucket", func(c *Config) { c.PartSize = 1 << 20 }, []string{"part_size", "1 MiB is not between 5 MiB and 512 MiB"}},
+		"large parts":              {"s3:///bucket", func(c *Config) { c.PartSize = 1<<30 + 1 }, []string{"part_size", "1073741825 bytes is not between"}},
 		"unknown checksum":         {"s3:///bucket", func(c *Config) { c.Checksum = "md5" }, []string{"checksum", "crc32c"}},
 		"negative age":             {"s3:///bucket", func(c *Config) { c.AbortAfter = -1 }, []string{"abort_uploads_after"}},
 		"strange storage class":    {"s3:///bucket", func(c *Config) { c.StorageClass = "cheap\r\n" }, []string{"storage_class"}},
@@ -162,6 +163,26 @@ func TestContradictions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Google's storage takes one region for all; another store behind gs: has its own.
+func TestRegionOfGoogle(t *testing.T) {
+	bare(t)
+	for _, c := range []struct{ endpoint, region, want, detail string }{
+		{"", "", "auto", "auto, which is every region of Google's"},
+		{"storage.googleapis.com:443", "", "auto", "auto, which is every region of Google's"},
+		{"", "eu", "eu", "eu, as it is set"},
+		{"127.0.0.1:1", "", "", "not asked for yet"},
+		{"127.0.0.1:1", "eu", "eu", "eu, as it is set"},
+	} {
+		got, err := newClient(t.Context(), "gs://bucket", new(defaults(func(cfg *Config) { cfg.Endpoint, cfg.Region = c.endpoint, c.region })))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if detail := got.regionFact().Detail; got.region != c.want || detail != c.detail {
+			t.Errorf("endpoint %q, region %q: region %q, %q; want %q, %q", c.endpoint, c.region, got.region, detail, c.want, c.detail)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func readProfile(name string, asked bool) (*credential, error) {
 			fmt.Sprintf("aws configure export-credentials --profile %s --format env prints keys that can be used", name))
 	}
 	return nil, sdk.WithHint(
-		fmt.Errorf("credentials: neither %s nor %s has keys of a profile %s: %w", short(main), short(other), name, sdk.ErrPermission),
+		&failure{text: fmt.Sprintf("credentials: neither %s nor %s has keys of a profile %s", short(main), short(other), name), kind: sdk.ErrPermission},
 		"settings profile and credentials, and the variables AWS_PROFILE and AWS_SHARED_CREDENTIALS_FILE, say where keys are")
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -303,23 +304,24 @@ func (c *client) hint(said minio.ErrorResponse) string {
 		return "the bucket was made without object lock: leave object_lock out, or use a bucket that has it"
 	case speaksOfTLS(said.Message) && !c.secure && said.StatusCode == http.StatusBadRequest:
 		return "this server wants TLS: leave secure=false out"
+	case customerKeyed(said) && customerKey(c.sse) == nil:
+		return "the object was stored with a key of its writer's own: set sse=c:FILE, with the file that holds that key"
 	case strings.HasPrefix(strings.ToLower(said.Code), "kms") || strings.HasPrefix(said.Code, "XMinioKMS"):
 		return "the key that sse names, or the bucket's rule, must be there, and these credentials allowed to use it"
 	}
 	switch said.Code {
 	case minio.NoSuchBucket:
-		if c.ignored != "" {
-			return fmt.Sprintf("%q stands where the endpoint does; if it is the bucket, write s3:///%s/%s/%s", c.ignored, c.ignored, c.bucket, c.prefix)
-		}
-		return "make the bucket first, or correct its name: none is made by itself"
+		return c.elsewhere("make the bucket first, or correct its name: none is made by itself")
+	case minio.InvalidBucketName:
+		return c.elsewhere(bucketRule)
 	case minio.AccessDenied, minio.AllAccessDisabled:
 		switch {
 		case used.set:
-			return "requests are anonymous, as anonymous=true says: the bucket's policy must allow this to everybody"
+			return c.elsewhere("requests are anonymous, as anonymous=true says: the bucket's policy must allow " + rightsOf(said) + " to everybody")
 		case used.anonymous:
-			return "no credentials were found (looked at: " + c.keys.looked + "), and requests are anonymous: give some, or set anonymous=true for a public bucket"
+			return c.elsewhere("no credentials were found (looked at: " + c.keys.looked + "), and requests are anonymous: give some, or set anonymous=true for a public bucket")
 		}
-		return "credentials from " + used.from + " may not do this: a backup needs s3:ListBucket, s3:PutObject, s3:GetObject and s3:AbortMultipartUpload, and prune s3:DeleteObject"
+		return c.elsewhere("credentials from " + used.from + " may not do this: allow them " + rightsOf(said))
 	case minio.InvalidAccessKeyID, "InvalidClientTokenId":
 		return "the store does not know this access key; it is from " + used.from
 	case minio.SignatureDoesNotMatch:
@@ -331,7 +333,7 @@ func (c *client) hint(said minio.ErrorResponse) string {
 	case "PermanentRedirect", minio.AuthorizationHeaderMalformed, minio.InvalidRegion, "IllegalLocationConstraintException":
 		switch {
 		case said.Region != "" && c.t != nil && regionOf(c.t.host) != "":
-			return fmt.Sprintf("write s3://s3.%s.amazonaws.com/%s/%s", said.Region, c.bucket, c.prefix)
+			return c.elsewhere(fmt.Sprintf("write s3://s3.%s.amazonaws.com/%s/%s", said.Region, c.bucket, c.prefix))
 		case said.Region != "":
 			return "set region=" + said.Region + ", or leave region out"
 		}
@@ -352,6 +354,30 @@ func (c *client) hint(said minio.ErrorResponse) string {
 		return "this store lacks something: checksum=off, or leaving out sse, storage_class and object_lock, may help"
 	}
 	return ""
+}
+
+// elsewhere adds to a hint that the bucket may be another one than was meant.
+func (c *client) elsewhere(otherwise string) string {
+	return bucketHint(c.ignored, c.bucket, c.prefix, otherwise)
+}
+
+// customerKeyed recognises the refusal to read what was stored with SSE-C.
+func customerKeyed(said minio.ErrorResponse) bool {
+	text := strings.ToLower(said.Message)
+	return said.StatusCode == http.StatusBadRequest && strings.Contains(text, "stored using a form of server side encryption")
+}
+
+// rights are the actions that a store's refusal names: Amazon does so, and the
+// transport where the store does not.
+var rights = regexp.MustCompile(`\bs3:[A-Z][A-Za-z]+`)
+
+// rightsOf returns what these credentials would have to be allowed.
+func rightsOf(said minio.ErrorResponse) string {
+	named := rights.FindAllString(said.Message, -1)
+	if len(named) == 0 {
+		return "this"
+	}
+	return strings.Join(slices.Compact(named), " and ")
 }
 
 // speaksOfTLS recognises how servers complain of plain HTTP.

@@ -154,6 +154,9 @@ func TestRealErrors(t *testing.T) {
 	mc(t, s, "admin", "user", "add", "s", reader, readerSecret)
 	t.Cleanup(func() { mc(t, s, "admin", "user", "remove", "s", reader) })
 	mc(t, s, "admin", "policy", "attach", "s", "readonly", "--user", reader)
+	nobody, nobodySecret := strings.ToLower(rand.Text()), rand.Text()
+	mc(t, s, "admin", "user", "add", "s", nobody, nobodySecret)
+	t.Cleanup(func() { mc(t, s, "admin", "user", "remove", "s", nobody) })
 	small := bucket(t, s, minio.MakeBucketOptions{})
 	mc(t, s, "quota", "set", "s/"+small, "--size", "1MiB")
 	as := func(id, secret string) func(*Config) {
@@ -161,6 +164,16 @@ func TestRealErrors(t *testing.T) {
 	}
 	put := func(s *Store) error { return s.Put(t.Context(), "new", strings.NewReader(strings.Repeat("x", 2<<20))) }
 	get := func(s *Store) error { return second(s.Get(t.Context(), "absent", 0)) }
+	head := func(s *Store) error {
+		_, err := s.head(t.Context(), "absent")
+		return err
+	}
+	remove := func(s *Store) error { return s.Delete(t.Context(), "absent") }
+	inParts := func(s *Store) error {
+		w := &writing{s: s, name: "new", token: "x"}
+		_, err := w.begin(t.Context())
+		return err
+	}
 	list := func(s *Store) error {
 		for _, err := range s.List(t.Context(), "") {
 			if err != nil {
@@ -184,7 +197,14 @@ func TestRealErrors(t *testing.T) {
 		"unknown key":            {there, []func(*Config){as("canary-id", "canary-secret")}, put, sdk.ErrPermission, "InvalidAccessKeyId", "settings accessKey"},
 		"wrong secret":           {there, []func(*Config){as(id, "canary-secret")}, put, sdk.ErrPermission, "SignatureDoesNotMatch", "settings accessKey"},
 		"wrong secret, List":     {there, []func(*Config){as(id, "canary-secret")}, list, sdk.ErrPermission, "SignatureDoesNotMatch", "settings accessKey"},
-		"a reader writes":        {there, []func(*Config){as(reader, readerSecret)}, put, sdk.ErrPermission, "AccessDenied", "s3:PutObject"},
+		"a reader writes":        {there, []func(*Config){as(reader, readerSecret)}, put, sdk.ErrPermission, "AccessDenied", "allow them s3:PutObject"},
+		"a reader writes parts":  {there, []func(*Config){as(reader, readerSecret)}, inParts, sdk.ErrPermission, "AccessDenied", "allow them s3:PutObject"},
+		"a reader deletes":       {there, []func(*Config){as(reader, readerSecret)}, remove, sdk.ErrPermission, "AccessDenied", "allow them s3:DeleteObject"},
+		"no rights, Put":         {there, []func(*Config){as(nobody, nobodySecret)}, put, sdk.ErrPermission, "AccessDenied", "allow them s3:PutObject"},
+		"no rights, Get":         {there, []func(*Config){as(nobody, nobodySecret)}, get, sdk.ErrPermission, "AccessDenied", "allow them s3:GetObject"},
+		"no rights, head":        {there, []func(*Config){as(nobody, nobodySecret)}, head, sdk.ErrPermission, "AccessDenied", "allow them s3:GetObject"},
+		"no rights, List":        {there, []func(*Config){as(nobody, nobodySecret)}, list, sdk.ErrPermission, "AccessDenied", "allow them s3:ListBucket"},
+		"capitals":               {"Acme-DR", []func(*Config){keyed(s)}, list, sdk.ErrInvalid, "bucket", "lower case letters"},
 		"nobody writes":          {there, nil, put, sdk.ErrPermission, "AccessDenied", "no credentials were found"},
 		"nobody reads":           {there, nil, get, sdk.ErrPermission, "AccessDenied", "no credentials were found (looked at: environment (AWS_ACCESS_KEY_ID), file"},
 		"anonymous writes":       {there, []func(*Config){func(c *Config) { c.Anonymous = true }}, put, sdk.ErrPermission, "AccessDenied", "anonymous=true"},
@@ -211,6 +231,67 @@ func second[T io.Closer](c T, err error) error {
 		c.Close()
 	}
 	return err
+}
+
+// A denial names the right that was missing, of whatever request, and nothing but
+// that.
+func TestRights(t *testing.T) {
+	tr := &transport{bucket: "bucket"}
+	for _, c := range []struct{ method, url, want string }{
+		{"GET", "https://h/bucket/?list-type=2&prefix=a%2F", "s3:ListBucket"},
+		{"GET", "https://bucket.h/?list-type=2", "s3:ListBucket"},
+		{"HEAD", "https://h/bucket/", "s3:ListBucket"},
+		{"GET", "https://h/bucket/?uploads=&prefix=a", "s3:ListBucketMultipartUploads"},
+		{"GET", "https://h/bucket/?versioning=", "s3:GetBucketVersioning"},
+		{"GET", "https://h/bucket/a/b", "s3:GetObject"},
+		{"GET", "https://bucket.h/bucket/b", "s3:GetObject"},
+		{"HEAD", "https://bucket.h/a", "s3:GetObject"},
+		{"PUT", "https://h/bucket/a", "s3:PutObject"},
+		{"POST", "https://h/bucket/a?uploads=", "s3:PutObject"},
+		{"PUT", "https://h/bucket/a?partNumber=1&uploadId=x", "s3:PutObject"},
+		{"GET", "https://h/bucket/a?uploadId=x", "s3:ListMultipartUploadParts"},
+		{"DELETE", "https://h/bucket/a?uploadId=x", "s3:AbortMultipartUpload"},
+		{"DELETE", "https://h/bucket/a", "s3:DeleteObject"},
+		{"DELETE", "https://h/bucket/a?versionId=x", "s3:DeleteObjectVersion"},
+	} {
+		if got := tr.right(httptest.NewRequest(c.method, c.url, http.NoBody)); got != c.want {
+			t.Errorf("%s %s needs %s, want %s", c.method, c.url, got, c.want)
+		}
+	}
+	said := minio.ErrorResponse{Code: "AccessDenied", Message: "User: arn:aws:iam::1:user/x is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::b/k\""}
+	if got := rightsOf(said); got != "s3:PutObject" {
+		t.Errorf("Amazon says %q", got)
+	}
+}
+
+// What Amazon's own tools call s3://bucket/prefix is said to be another bucket.
+func TestBucketInTheHostsPlace(t *testing.T) {
+	s := servers.MinIO(t)
+	bare(t)
+	name := bucket(t, s, minio.MakeBucketOptions{})
+	for _, c := range []struct{ uri, code, want string }{
+		{"s3://" + name + "/nowhere", minio.NoSuchBucket, "s3:///" + name + "/nowhere; if not, make the bucket first"},
+		{"s3://" + name + "/" + name + "/x", minio.AccessDenied, "s3:///" + name + "/" + name + "/x; if not, credentials from"},
+	} {
+		st, err := Open(t.Context(), c.uri, defaults(keyed(s), func(cfg *Config) {
+			cfg.Endpoint, cfg.Secure = s.Endpoint, s.Secure
+			if c.code == minio.AccessDenied {
+				cfg.AccessKey, cfg.SecretKey = sdk.NewSecret("nobody"+strings.ToLower(name[6:])), sdk.NewSecret("nobody-secret")
+				mc(t, s, "admin", "user", "add", "s", cfg.AccessKey.RevealString(), "nobody-secret")
+				t.Cleanup(func() { mc(t, s, "admin", "user", "remove", "s", cfg.AccessKey.RevealString()) })
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = st.Probe(t.Context())
+		if codeOf(err) != c.code || !strings.Contains(sdk.Hint(err), "write "+c.want) {
+			t.Errorf("%s: %v, hint %q; want %s, %q", c.uri, err, sdk.Hint(err), c.code, c.want)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Everybody may read a public bucket, and nobody is asked who he is.
@@ -502,9 +583,14 @@ func TestEncryption(t *testing.T) {
 			t.Errorf("%s: stored with %q, want %q", sse, encrypted, want)
 		}
 	}
-	_, err := on(t, s, name, keyed(s)).Get(t.Context(), "c:", 0)
-	if err == nil || strings.Contains(err.Error(), "canary") {
-		t.Errorf("read without the key: %v", err)
+	plain := on(t, s, name, keyed(s))
+	_, err := plain.Get(t.Context(), "c:", 0)
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(sdk.Hint(err), "sse=c:FILE") {
+		t.Errorf("read without the key: %v, hint %q", err, sdk.Hint(err))
+	}
+	_, err = plain.head(t.Context(), "c:")
+	if err == nil || !strings.Contains(sdk.Hint(err), "sse=c:FILE") {
+		t.Errorf("head without the key: %v, hint %q", err, sdk.Hint(err))
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 type scheme struct {
 	form     string // of a URI, for people
 	endpoint string // if the URI names none
-	region   string // if no setting names one; "" is asked for
 	origins  []origin
 	pairs    []pair // of variables that hold keys, the first that is set wins
 }
@@ -38,7 +37,6 @@ var schemes = map[string]scheme{
 	"gs": {
 		form:     "gs://bucket/prefix",
 		endpoint: googleHost,
-		region:   "auto",
 		origins:  []origin{fromEnvironment, fromFile},
 		pairs: append([]pair{
 			{id: []string{"GS_ACCESS_KEY_ID"}, secret: []string{"GS_SECRET_ACCESS_KEY"}},
@@ -125,11 +123,12 @@ func parse(uri string) (location, error) {
 		return wrong("it names no bucket")
 	}
 	l.bucket = elements[0]
-	if err := checkBucket(l.bucket); err != nil {
-		return wrong("bucket %q: %v", l.bucket, err)
-	}
 	for _, e := range elements[1:] {
 		l.prefix += e + "/"
+	}
+	if err := checkBucket(l.bucket); err != nil {
+		return location{}, sdk.WithHint(fmt.Errorf("%s location: bucket %q: %w: %w", u.Scheme, l.bucket, err, sdk.ErrInvalid),
+			bucketHint(l.ignored, l.bucket, l.prefix, bucketRule))
 	}
 	return l, nil
 }
@@ -164,6 +163,19 @@ func split(path string) ([]string, error) {
 	return elements, nil
 }
 
+// bucketRule is what stores say of the names of buckets.
+const bucketRule = "a bucket's name has 3 to 63 lower case letters, digits, hyphens and dots, and begins and ends with a letter or a digit"
+
+// bucketHint is what can be done about a bucket that is none. What all others call
+// s3://bucket/prefix names another bucket here.
+func bucketHint(ignored, bucket, prefix, otherwise string) string {
+	if ignored == "" {
+		return otherwise
+	}
+	return fmt.Sprintf("%q stands where the endpoint does, and %q is the bucket; if %q is the bucket, write s3:///%s; if not, %s",
+		ignored, bucket, ignored, strings.TrimSuffix(ignored+"/"+bucket+"/"+prefix, "/"), otherwise)
+}
+
 // checkBucket refuses what no store takes. Whether this one takes it, it says
 // itself: there are old buckets with capital letters.
 func checkBucket(name string) error {
@@ -179,6 +191,8 @@ func checkBucket(name string) error {
 	}
 	return fmt.Errorf("a name has letters, digits, dots and hyphens, and begins and ends with a letter or a digit")
 }
+
+func isGoogle(host string) bool { return strings.EqualFold(hostname(host), googleHost) }
 
 // place returns the location for people.
 func (l location) place(endpoint string) string {

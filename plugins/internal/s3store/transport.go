@@ -33,6 +33,7 @@ type transport struct {
 	trace    bool
 	place    string
 	host     string // of the endpoint
+	bucket   string
 	guess    string // region, where the store does not tell
 	requests atomic.Int64
 	answered atomic.Bool  // once at least
@@ -197,7 +198,51 @@ func (t *transport) refused(req *http.Request, res *http.Response, begin time.Ti
 	if wait := waiting(res.Header.Get("Retry-After")); wait > 0 {
 		return nil, &busyAnswer{said, wait}
 	}
+	if res.StatusCode == http.StatusForbidden && !rights.MatchString(said.Message) && isDenial(said) {
+		said.Message = strings.TrimSuffix(said.Error(), ".")
+		res.Header.Set("X-Minio-Error-Desc", said.Message+": "+t.right(req)) // minio-go takes the message from there
+	}
 	return res, nil
+}
+
+// isDenial reports whether a refusal is of what was asked for, and not of the
+// credentials or of something else.
+func isDenial(said minio.ErrorResponse) bool {
+	return said.Code == minio.AccessDenied || strings.HasPrefix(said.Code, "403") || said.Code == "Forbidden"
+}
+
+// right returns the action that a policy must allow for a request.
+func (t *transport) right(req *http.Request) string {
+	q := req.URL.Query()
+	key := strings.Trim(req.URL.Path, "/")
+	if !strings.HasPrefix(req.URL.Host, t.bucket+".") {
+		key = strings.TrimPrefix(strings.TrimPrefix(key, t.bucket), "/")
+	}
+	switch {
+	case key == "":
+		for name, right := range map[string]string{
+			"uploads": "s3:ListBucketMultipartUploads", "versions": "s3:ListBucketVersions", "location": "s3:GetBucketLocation",
+			"versioning": "s3:GetBucketVersioning", "object-lock": "s3:GetBucketObjectLockConfiguration",
+		} {
+			if q.Has(name) {
+				return right
+			}
+		}
+		return "s3:ListBucket"
+	case req.Method == http.MethodGet && q.Has("uploadId"):
+		return "s3:ListMultipartUploadParts"
+	case req.Method == http.MethodGet, req.Method == http.MethodHead:
+		return "s3:GetObject"
+	case req.Method == http.MethodDelete && q.Has("uploadId"):
+		return "s3:AbortMultipartUpload"
+	case req.Method == http.MethodDelete && q.Has("versionId"):
+		return "s3:DeleteObjectVersion"
+	case req.Method == http.MethodDelete:
+		return "s3:DeleteObject"
+	case req.Header.Get("X-Amz-Object-Lock-Mode") != "":
+		return "s3:PutObject, s3:PutObjectRetention"
+	}
+	return "s3:PutObject"
 }
 
 // read parses a refusal as minio-go does.
@@ -423,7 +468,7 @@ func oneLine(s string) string {
 // trace logs a request and its answer. Headers that carry a secret are named,
 // and their values left out.
 func trace(req *http.Request, res *http.Response, err error, took time.Duration) {
-	args := []any{"method", req.Method, "url", req.URL.Redacted(), "took", took.Round(time.Millisecond), "request", headers(req.Header)}
+	args := []any{"method", req.Method, "url", req.URL.Redacted(), "took", took.Round(time.Millisecond).String(), "request", headers(req.Header)}
 	if res != nil {
 		args = append(args, "status", res.StatusCode, "answer", headers(res.Header))
 	}
