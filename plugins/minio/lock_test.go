@@ -16,8 +16,8 @@ func lockedBucket(t *testing.T, l *lab) {
 	c.brock("verify", "-l", at, "--restore")
 	old := c.list(at)[0].ID
 	c.backup(at, 3, "--force-full")
-	if said := c.try("plugin", "doctor", at); !strings.Contains(said.stdout, "what is written is locked for 24h") {
-		t.Errorf("doctor does not tell of the lock: %v", said)
+	if said := c.brock("plugin", "doctor", at); !strings.Contains(said, "what is written is locked for 24h") {
+		t.Errorf("doctor does not tell of the lock:\n%s", said)
 	}
 
 	before := c.objects("dr")

@@ -68,11 +68,17 @@ func leastRights(t *testing.T, l *lab) {
 	mayBackup, mayRestore, mayPrune := c.policies("dr")
 	writer, reader, pruner, nobody := c.as(c.user(mayBackup)), c.as(c.user(mayRestore)), c.as(c.user(mayPrune)), c.as(c.user(""))
 
-	writer.backup(at, 1)
-	writer.backup(at, 2)
-	writer.backup(at, 3, "--prove")
+	for n := 1; n <= 3; n++ {
+		got := writer.try("backup", "-l", at, "-p", l.days[n])
+		if got.code != 0 || strings.Contains(got.stderr, "could not be updated") {
+			t.Errorf("backup %d by someone who may not delete: %v", n, got)
+		}
+	}
 	writer.lists(at, 3)
 	c.complete(at, "dr")
+	if found := writer.brock("plugin", "doctor", at); !strings.Contains(found, "nothing can be deleted here") {
+		t.Errorf("doctor does not say that nothing can be deleted:\n%s", found)
+	}
 	for _, n := range []int{1, 2, 3} {
 		reader.restores(at, "v25-drops", n, n)
 	}
@@ -105,7 +111,9 @@ func leastRights(t *testing.T, l *lab) {
 	}
 
 	writer.backup(at, 4, "--force-full")
-	reader.fails(1, []string{"AccessDenied", "s3:DeleteObject"}, "prune", "-l", at, "--keep", "1")
+	reader.fails(1, []string{"AccessDenied", "s3:PutObject"}, "prune", "-l", at, "--keep", "1")
+	half := c.as(c.user(policy(allow("s3:ListBucket", c.bucket) + "," + allow("s3:GetObject", c.bucket+"/*") + "," + allow("s3:PutObject", c.bucket+"/*"))))
+	half.fails(1, []string{"AccessDenied", "s3:DeleteObject"}, "prune", "-l", at, "--keep", "1")
 	reader.lists(at, 4)
 	pruner.brock("prune", "-l", at, "--keep", "1")
 	reader.lists(at, 1)
