@@ -206,6 +206,32 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
+// Uploads are found and removed by the prefix, also where the store knows whole keys
+// only, and those outside of the location are nobody's business.
+func TestLeftoversBelowThePrefix(t *testing.T) {
+	several(t, func(t *testing.T, _ servers.S3, s *Store) {
+		sibling := store(t, s.c.core, s.c.bucket, func(c *client) { c.prefix = "pre/fix2/" })
+		leave(t, sibling, "a")
+		findings, _ := s.Report(t.Context())
+		if got := detail(findings, "uploads"); got != "the store tells of no unfinished ones" {
+			t.Errorf("with an upload elsewhere: %q", got)
+		}
+		leave(t, s, "a")
+		leave(t, s, "dir/b")
+		findings, _ = s.Report(t.Context())
+		if got := detail(findings, "uploads"); !strings.HasPrefix(got, "2 unfinished, the oldest of 2") {
+			t.Errorf("Report says of two: %q", got)
+		}
+		later := store(t, s.c.core, s.c.bucket, func(c *client) { c.abortAfter = time.Nanosecond })
+		put(t, later, "small", pattern(10))
+		_ = later.Close() // waits
+		if a, b, other := unfinished(t, s, "a"), unfinished(t, s, "dir/b"), unfinished(t, sibling, "a"); a != 0 || b != 0 || other != 1 {
+			t.Errorf("%d and %d uploads are left, and %d outside of the location; want 0, 0, 1", a, b, other)
+		}
+		_ = sibling.Delete(t.Context(), "a")
+	})
+}
+
 // An upload that is old and still gets parts is somebody's, and no leftover.
 func TestUploadOfLongAgoThatGrows(t *testing.T) {
 	several(t, func(t *testing.T, _ servers.S3, s *Store) {

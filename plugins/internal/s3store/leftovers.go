@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +23,8 @@ type leftovers struct {
 }
 
 // collect ends old uploads, after a Put has succeeded: once all that can be
-// found below the prefix, and those of an object that was sent in parts. There
-// are stores that find them by their whole key only.
+// found below the prefix, and those of an object that was sent in parts: there are
+// stores that find them by their whole key only.
 func (s *Store) collect(name string, inParts bool) {
 	if s.c.abortAfter <= 0 || s.background.Err() != nil {
 		return
@@ -37,8 +38,8 @@ func (s *Store) collect(name string, inParts bool) {
 }
 
 // endUploads ends unfinished uploads of one object, or of all with the name "",
-// that are at least so old by this host's clock, and have got no part since. It is not what a caller has
-// asked for, and so a failure is none of his.
+// that are at least so old by this host's clock, and have got no part since. It is
+// not what a caller has asked for, and so a failure is none of his.
 func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) {
 	if s.c.abortAfter <= 0 || s.old.denied.Load() {
 		return
@@ -91,27 +92,53 @@ func (s *Store) grows(ctx context.Context, u minio.ObjectMultipartInfo, age time
 // uploads calls f with every unfinished upload of one object, or of all below
 // the prefix with the name "", as far as the store tells.
 func (s *Store) uploads(ctx context.Context, name string, f func(minio.ObjectMultipartInfo) error) error {
-	prefix := s.c.prefix
 	if name != "" {
-		prefix = s.key(name)
+		_, err := s.uploadsBelow(ctx, s.key(name), math.MaxInt, func(u minio.ObjectMultipartInfo) error {
+			if u.Key != s.key(name) {
+				return nil
+			}
+			return f(u)
+		})
+		return err
 	}
+	told, err := s.uploadsBelow(ctx, s.c.prefix, math.MaxInt, f)
+	if err != nil || told > 0 || s.c.prefix == "" || s.c.t != nil && (amazon(s.c.t.host) || isGoogle(s.c.t.host)) {
+		return err
+	}
+	// MinIO takes the prefix for a whole key, and tells of all uploads without one.
+	told, err = s.uploadsBelow(ctx, "", foreignPages, f)
+	if told == 0 && errors.Is(err, fs.ErrPermission) { // to look outside of the prefix
+		return nil
+	}
+	return err
+}
+
+// foreignPages is how many answers about uploads of the whole bucket are read, of
+// up to 1000 uploads each: they may all be somebody else's.
+const foreignPages = 20
+
+// uploadsBelow lists unfinished uploads, calls f with those within the location,
+// and returns how many the store has told of.
+func (s *Store) uploadsBelow(ctx context.Context, prefix string, pages int, f func(minio.ObjectMultipartInfo) error) (told int, err error) {
 	var key, id string
-	for {
+	for range pages {
 		page, err := s.c.core.ListMultipartUploads(ctx, s.c.bucket, prefix, key, id, "", 0)
 		if err != nil {
-			return s.fail(ctx, "unfinished uploads", err)
+			return told, s.fail(ctx, "unfinished uploads", err)
 		}
 		for _, u := range page.Uploads {
-			if !strings.HasPrefix(u.Key, s.c.prefix) || name != "" && u.Key != prefix {
+			told++
+			if !strings.HasPrefix(u.Key, s.c.prefix) {
 				continue
 			}
 			if err := f(u); err != nil {
-				return err
+				return told, err
 			}
 		}
 		if !page.IsTruncated || page.NextKeyMarker == key && page.NextUploadIDMarker == id {
-			return nil
+			break
 		}
 		key, id = page.NextKeyMarker, page.NextUploadIDMarker
 	}
+	return told, nil
 }
