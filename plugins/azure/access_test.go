@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,13 +189,13 @@ func TestTLS(t *testing.T) {
 		hint   string
 	}{
 		"an authority that is not trusted": {map[string]any{"ca_file": nil}, "ca_file"},
-		"no TLS where there is":            {map[string]any{"secure": "false"}, ""},
+		"no TLS where there is":            {map[string]any{"secure": "false"}, "leave secure=false out"},
 	} {
 		err := plugged(t, p.settings(c.change)).Put(t.Context(), "other", strings.NewReader("x"))
 		if err == nil || errors.Is(err, sdk.ErrPermission) || !strings.Contains(sdk.Hint(err), c.hint) {
 			t.Errorf("%s: %v with hint %q", name, err, sdk.Hint(err))
 		}
-		if c.hint != "" && (!errors.Is(err, sdk.ErrInvalid) || errors.Is(err, sdk.ErrUnavailable)) {
+		if c.hint == "ca_file" && (!errors.Is(err, sdk.ErrInvalid) || errors.Is(err, sdk.ErrUnavailable)) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
@@ -201,8 +203,17 @@ func TestTLS(t *testing.T) {
 	settings := plain.settings()
 	delete(settings, "secure")
 	err := plugged(t, settings).Put(t.Context(), "other", strings.NewReader("x"))
-	if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(sdk.Hint(err), "secure=false") {
+	if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "does not speak TLS") || !strings.Contains(sdk.Hint(err), "secure=false") {
 		t.Errorf("TLS where there is none: %v with hint %q", err, sdk.Hint(err))
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	d := &destination{at: location{scheme: "http", host: "127.0.0.1:1"}, wire: &wire{}}
+	_, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", d.at.host)
+	err = d.fail(t.Context(), "object", err)
+	if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(sdk.Hint(err), "is a server running there") {
+		t.Errorf("%v with hint %q, want ErrUnavailable and what to look at", err, sdk.Hint(err))
 	}
 }
 
@@ -260,7 +271,7 @@ func TestTokens(t *testing.T) {
 			if !ok {
 				t.Fatal("no Reporter")
 			}
-			if found, err := reporter.Report(t.Context()); err != nil || len(found) == 0 || found[0].Detail != "login of the Azure CLI" {
+			if found, err := reporter.Report(t.Context()); err != nil || len(found) == 0 || found[0].Detail != "login of the Azure CLI" || found[0].Problem {
 				t.Errorf("Report = %v, %v; want the login first", found, err)
 			}
 		})
@@ -273,12 +284,126 @@ func TestTokens(t *testing.T) {
 		}
 	})
 	t.Run("not to be had", func(t *testing.T) {
-		for verb, err := range attempt(t, plugged(t, settings, noIMDS, "PATH=/nowhere"), "x") {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "az"), []byte("#!/bin/sh\necho Please run az login >&2\nexit 1\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		d := plugged(t, settings, noIMDS, "PATH="+dir+":/usr/bin:/bin")
+		for verb, err := range attempt(t, d, "x") {
 			if !errors.Is(err, sdk.ErrPermission) || !strings.Contains(err.Error(), "login of the Azure CLI") || !strings.Contains(sdk.Hint(err), "az login") {
 				t.Errorf("%s: %v with hint %q, want ErrPermission and what to do", verb, err, sdk.Hint(err))
 			}
 		}
+		if f := finding(t, d, "credentials"); !f.Problem || !strings.Contains(f.Detail, "login of the Azure CLI") {
+			t.Errorf("doctor says %+v, want a problem with the login", f)
+		}
 	})
+}
+
+// finding returns what a destination reports under a name.
+func finding(t *testing.T, d sdk.Destination, name string) sdk.Finding {
+	t.Helper()
+	reporter, ok := d.(sdk.Reporter)
+	if !ok {
+		t.Fatal("no Reporter")
+	}
+	found, err := reporter.Report(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range found {
+		if f.Name == name {
+			return f
+		}
+	}
+	t.Errorf("nothing is reported as %q: %v", name, found)
+	return sdk.Finding{}
+}
+
+// The address that the portal shows for a SAS is a location.
+func TestAddressWithSAS(t *testing.T) {
+	p := newPlace(t, servers.AzuriteTLS(t))
+	q, err := url.ParseQuery(p.sas(t, "racwdl", time.Hour).RevealString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := p.settings(map[string]any{"account_key": nil, "uri": strings.Replace(p.uri(), "azure:", "https:", 1)})
+	for name := range q {
+		settings[name] = q.Get(name)
+	}
+	d := plugged(t, settings)
+	put(t, d, "object", []byte("content"))
+	if got := get(t, d, "object"); string(got) != "content" {
+		t.Errorf("Get = %q", got)
+	}
+	if f := finding(t, d, "credentials"); !strings.Contains(f.Detail, "location's parameters") || strings.Contains(f.Detail, q.Get("sig")) {
+		t.Errorf("the credentials are told as %q", f.Detail)
+	}
+}
+
+// What the doctor learns from a probe and from what was written.
+func TestReport(t *testing.T) {
+	p := newPlace(t, servers.AzuriteTLS(t))
+	d := p.open(t, func(c *Config) { c.Immutability = immutability{30, "Unlocked"} })
+	if err := d.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, d, "object", []byte("content")) // Azurite makes nothing immutable
+	for name, want := range map[string]sdk.Finding{
+		"create-only":  {Detail: "If-None-Match is honoured"},
+		"tls":          {Detail: "TLS 1.3"},
+		"uploads":      {Detail: "no unfinished ones"},
+		"immutability": {Detail: "the service does not make objects immutable, although it was asked to", Problem: true},
+	} {
+		if got := finding(t, d, name); got.Detail != want.Detail || got.Problem != want.Problem {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	if got := finding(t, onAzurite(t).open(t), "tls"); !strings.Contains(got.Detail, "clear text") || got.Problem {
+		t.Errorf("without TLS on loopback, doctor says %+v", got)
+	}
+}
+
+// The command brock, which is told of no variable, lets the plugin find az, and
+// shows its warning of clear text, once.
+func TestBelowBrock(t *testing.T) {
+	p, plain := newPlace(t, servers.AzuriteTLS(t)), onAzurite(t)
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "../../cmd/brock").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	program, err := os.ReadFile(os.Args[0])
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "brock-destination-azure"), program, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	az, calls := azureCLI(t, time.Hour, "https://storage.azure.com")
+	doctor := func(uri string) (stdout, stderr string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "brock"), "plugin", "doctor", uri)
+		cmd.Env = []string{
+			"PATH=" + az + ":/usr/bin:/bin", "HOME=" + dir, "BROCK_PLUGIN_DIR=" + dir,
+			"AZURE_POD_IDENTITY_AUTHORITY_HOST=http://127.0.0.1:1",
+		}
+		var out, log strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &log
+		if err := cmd.Run(); err != nil {
+			t.Errorf("brock: %v\n%s%s", err, &out, &log)
+		}
+		return out.String(), log.String()
+	}
+	if out, _ := doctor(p.uri() + "?ca_file=" + url.QueryEscape(p.CAFile)); !strings.Contains(out, "login of the Azure CLI") {
+		t.Errorf("doctor tells of no login:\n%s", out)
+	}
+	if data, err := os.ReadFile(calls); err != nil || len(data) == 0 {
+		t.Errorf("az was not called: %v", err)
+	}
+	_, log := doctor(plain.uri() + "?secure=false&account_key=" + url.QueryEscape(plain.Key))
+	if n := strings.Count(log, "clear text"); n != 1 || strings.Contains(log, plain.Key) {
+		t.Errorf("%d warnings of clear text, want 1:\n%s", n, log)
+	}
 }
 
 // A program that has nothing of ours or of Azure's in it reads what the plugin

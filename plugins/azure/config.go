@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -29,6 +30,8 @@ type Config struct {
 	Immutability    immutability `json:"immutability"     doc:"for how many days objects cannot be changed or deleted, and whether that is unlocked (the default) or locked" example:"30,locked"`
 	CAFile          string       `json:"ca_file"          doc:"certificates (PEM) of authorities to trust besides the system's"`
 	EncryptionScope string       `json:"encryption_scope" doc:"encryption scope of the account that objects are encrypted with"`
+
+	signed
 }
 
 // open returns the destination at cfg.URI. It asks Azure nothing: a container
@@ -52,6 +55,7 @@ func open(ctx context.Context, cfg Config) (*destination, error) {
 		conns.CloseIdleConnections()
 		return nil, err
 	}
+	warn(at, who)
 	d := &destination{
 		at:        at,
 		who:       who,
@@ -69,9 +73,25 @@ func open(ctx context.Context, cfg Config) (*destination, error) {
 	}
 	if d.container, err = newClient(at, who, d.wire); err != nil {
 		conns.CloseIdleConnections()
-		return nil, fmt.Errorf("location %s: %w: %w", at, err, sdk.ErrInvalid)
+		return nil, fmt.Errorf("%s: %w: %w", at, err, sdk.ErrInvalid)
 	}
 	return d, nil
+}
+
+// warned are the places that have been warned of: a place may be opened often.
+var warned sync.Map
+
+// warn says what is permitted and unwise, once for each place.
+func warn(at location, who *identity) {
+	if _, twice := warned.LoadOrStore(at, true); twice {
+		return
+	}
+	if at.scheme != "https" {
+		sdk.Logger().Warn("secure=false: credentials and backups travel in clear text", "place", at.String())
+	}
+	for _, note := range who.notes {
+		sdk.Logger().Warn(note, "place", at.String(), "credentials", who.source)
+	}
 }
 
 func newClient(at location, who *identity, wire policy.Transporter) (*container.Client, error) {

@@ -77,20 +77,20 @@ func TestKilledDuringPut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range found {
-			if f.Name == "leftovers" {
+			if f.Name == "uploads" {
 				return f.Detail
 			}
 		}
 		return ""
 	}
-	if got := leftovers(); !strings.HasPrefix(got, "1 unfinished uploads, as of deep/object, with ") {
+	if got := leftovers(); !strings.HasPrefix(got, "1 unfinished, such as that of deep/object; their blocks: ") {
 		t.Errorf("doctor says of leftovers %q", got)
 	}
 	put(t, d, "deep/object", []byte("small"))
 	if got := get(t, d, "deep/object"); string(got) != "small" {
 		t.Errorf("Get = %q", got)
 	}
-	if got := leftovers(); got != "" {
+	if got := leftovers(); got != "no unfinished ones" {
 		t.Errorf("after a Put of that name, doctor says of leftovers %q", got)
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -24,8 +26,8 @@ import (
 type identity struct {
 	source    string // for people
 	key       *container.SharedKeyCredential
-	token     azcore.TokenCredential // renews itself
-	sas       sdk.Secret             // without "?"
+	token     *namedToken // renews itself
+	sas       sdk.Secret  // without "?"
 	anonymous bool
 
 	grant grant    // of the SAS
@@ -56,25 +58,53 @@ func identify(ctx context.Context, cfg Config, vars environment, at location, co
 	if err != nil {
 		return nil, err
 	}
+	if who == nil {
+		return nil, noCredentials(at, notes)
+	}
 	who.notes = notes
 	if who.token != nil && at.scheme != "https" {
-		return nil, sdk.WithHint(fmt.Errorf("location %s: the token of %s would be sent without TLS: %w", at, who.source, sdk.ErrInvalid),
+		return nil, sdk.WithHint(fmt.Errorf("without TLS, the token of %s could be read on its way%s: %w", who.source, told(notes), sdk.ErrInvalid),
 			"leave out secure=false, or give account_key or sas")
 	}
 	return who, nil
 }
 
+// noCredentials tells where there were none.
+func noCredentials(at location, notes []string) error {
+	cli := "the login of the Azure CLI (there is no program az in PATH)"
+	if at.scheme != "https" {
+		cli = "not the login of the Azure CLI, whose token could be read on its way without TLS"
+	}
+	return sdk.WithHint(fmt.Errorf("no credentials were found (looked at: settings account_key, sas and anonymous; "+
+		"AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN and AZURE_STORAGE_CONNECTION_STRING; "+
+		"a service principal or a workload identity in AZURE_TENANT_ID and AZURE_CLIENT_ID; a managed identity; %s)%s: %w",
+		cli, told(notes), sdk.ErrPermission), howToAuthenticate)
+}
+
+func told(notes []string) string {
+	if len(notes) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(notes, "; ")
+}
+
 // ownCredentials are those of the settings.
 func ownCredentials(cfg Config, at location) (*identity, error) {
-	var given []string
-	for name, is := range map[string]bool{"account_key": !cfg.AccountKey.IsZero(), "anonymous": cfg.Anonymous, "sas": !cfg.SAS.IsZero()} {
+	token, err := cfg.token()
+	if err != nil {
+		return nil, err
+	}
+	given := 0
+	for _, is := range []bool{!cfg.AccountKey.IsZero(), cfg.Anonymous, !cfg.SAS.IsZero(), !token.IsZero()} {
 		if is {
-			given = append(given, name)
+			given++
 		}
 	}
 	switch {
-	case len(given) > 1:
-		return nil, fmt.Errorf("settings account_key, anonymous and sas: %d are given, and one is possible: %w", len(given), sdk.ErrInvalid)
+	case given > 1:
+		return nil, fmt.Errorf("settings account_key, anonymous, sas and the parameters of a SAS: %d are given, and one is possible: %w", given, sdk.ErrInvalid)
+	case !token.IsZero():
+		return withSAS("the SAS among the location's parameters", token)
 	case cfg.Anonymous:
 		return &identity{source: "anonymous=true", anonymous: true}, nil
 	case !cfg.AccountKey.IsZero():
@@ -92,7 +122,11 @@ func accountCredentials(vars environment, at location) (who *identity, notes []s
 		if account == "" || account == at.account {
 			return false
 		}
-		notes = append(notes, fmt.Sprintf("%s is for the account %.40q and was not used", variable, account))
+		by := ", which AZURE_STORAGE_ACCOUNT names,"
+		if variable == "AZURE_STORAGE_CONNECTION_STRING" {
+			by = ""
+		}
+		notes = append(notes, fmt.Sprintf("%s is for the account %.40q%s and not for %q: it was not used", variable, account, by, at.account))
 		return true
 	}
 	switch {
@@ -155,7 +189,8 @@ func sasTime(s string) time.Time {
 	return time.Time{}
 }
 
-// entraIdentity is an identity that Microsoft Entra ID vouches for.
+// entraIdentity is an identity that Microsoft Entra ID vouches for, or nil if
+// there is none.
 func entraIdentity(ctx context.Context, cfg Config, at location, conns *http.Transport) (*identity, error) {
 	tenant, client := firstOf(cfg.TenantID, os.Getenv("AZURE_TENANT_ID")), firstOf(cfg.ClientID, os.Getenv("AZURE_CLIENT_ID"))
 	options := policy.ClientOptions{
@@ -188,6 +223,8 @@ func entraIdentity(ctx context.Context, cfg Config, at location, conns *http.Tra
 		cred, err = azidentity.NewManagedIdentityCredential(o)
 	case cfg.ClientID != "":
 		return nil, sdk.WithHint(fmt.Errorf("setting client_id: there is nothing to identify %.80q with: %w", cfg.ClientID, sdk.ErrInvalid), howToAuthenticate)
+	case at.scheme != "https" || !hasCLI():
+		return nil, nil
 	default:
 		source = "login of the Azure CLI"
 		cred, err = azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: tenant})
@@ -195,7 +232,13 @@ func entraIdentity(ctx context.Context, cfg Config, at location, conns *http.Tra
 	if err != nil {
 		return nil, sdk.WithHint(fmt.Errorf("%s: %s: %w", source, oneLine(err.Error()), sdk.ErrInvalid), howToAuthenticate)
 	}
-	return &identity{source: source, token: &namedToken{cred, source}}, nil
+	return &identity{source: source, token: &namedToken{TokenCredential: cred, source: source}}, nil
+}
+
+// hasCLI reports whether the Azure CLI is installed where it is looked for.
+func hasCLI() bool {
+	_, err := exec.LookPath("az")
+	return err == nil
 }
 
 func firstOf(a, b string) string {
@@ -263,6 +306,7 @@ func hasManagedIdentity(ctx context.Context, conns *http.Transport) bool {
 type namedToken struct {
 	azcore.TokenCredential
 	source string
+	last   atomic.Pointer[error] // what the last call returned; nil: there was none
 }
 
 // GetToken implements azcore.TokenCredential.
@@ -271,6 +315,7 @@ func (n *namedToken) GetToken(ctx context.Context, o policy.TokenRequestOptions)
 	if err != nil && ctx.Err() == nil {
 		err = &tokenError{n.source, err}
 	}
+	n.last.Store(&err)
 	return token, err
 }
 

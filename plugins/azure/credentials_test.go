@@ -73,6 +73,8 @@ func TestOrderOfCredentials(t *testing.T) {
 	secret := with(sp, map[string]string{"AZURE_CLIENT_SECRET": "hunter2"})
 	cert := with(sp, map[string]string{"AZURE_CLIENT_CERTIFICATE_PATH": certificate(t)})
 	workload := with(sp, map[string]string{"AZURE_FEDERATED_TOKEN_FILE": "/token"})
+	cli, _ := azureCLI(t, time.Hour, "https://storage.azure.com")
+	az := map[string]string{"PATH": cli}
 	managed := map[string]string{"IDENTITY_ENDPOINT": "http://127.0.0.1:1", "IDENTITY_HEADER": "hunter2"}
 	for name, c := range map[string]struct {
 		cfg  Config
@@ -97,8 +99,8 @@ func TestOrderOfCredentials(t *testing.T) {
 		"workload of the URI":     {cfg: Config{TenantID: "other-tenant", ClientID: "other"}, env: workload, want: "workload identity other"},
 		"managed identity":        {env: managed, want: "managed identity of the system"},
 		"managed identity by id":  {cfg: Config{ClientID: "mine"}, env: managed, want: "managed identity mine"},
-		"an incomplete principal": {env: sp, want: "login of the Azure CLI"},
-		"nothing":                 {want: "login of the Azure CLI"},
+		"an incomplete principal": {env: with(sp, az), want: "login of the Azure CLI"},
+		"nothing":                 {env: az, want: "login of the Azure CLI"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cleanEnv(t)
@@ -115,7 +117,7 @@ func TestOrderOfCredentials(t *testing.T) {
 			if d.who.source != c.want || !strings.HasPrefix(found.Detail, c.want) {
 				t.Errorf("the credentials are %q (%q), want %q", d.who.source, found.Detail, c.want)
 			}
-			if c.note != "" && !strings.Contains(found.Detail, c.note+" is for the account \"other\" and was not used") {
+			if c.note != "" && !strings.Contains(found.Detail, c.note+" is for the account \"other\"") || c.note != "" && !strings.Contains(found.Detail, "not for \"acme\": it was not used") {
 				t.Errorf("what was not used is not told: %q", found.Detail)
 			}
 			if strings.Contains(found.Detail, "hunter2") || strings.Contains(found.Detail, goodKey) {
@@ -135,14 +137,17 @@ func TestBadCredentials(t *testing.T) {
 	}{
 		"two":                 {cfg: Config{AccountKey: secret(goodKey), SAS: secret(goodSAS)}, text: "2 are given"},
 		"no base64":           {cfg: Config{AccountKey: secret("hunter2!")}, text: "base64"},
-		"a key cut short":     {cfg: Config{AccountKey: secret("aHVudGVyMg==")}, text: "base64"},
+		"a key cut short":     {cfg: Config{AccountKey: secret("aHVudGVyMg==")}, text: "too short: it has 7 bytes"},
+		"a part of a SAS":     {cfg: Config{signed: signed{SP: "rl"}}, text: "a part of a SAS, without sv and sig"},
+		"no signature":        {cfg: Config{signed: signed{SP: "rl", SV: "1"}}, text: "a part of a SAS, without sig"},
+		"SAS and key":         {cfg: Config{AccountKey: secret(goodKey), signed: signed{SV: "1", Sig: secret("hunter2")}}, text: "2 are given"},
 		"no SAS":              {cfg: Config{SAS: secret("hunter2")}, text: "no shared access signature"},
 		"an address":          {cfg: Config{SAS: secret("https://acme.blob.core.windows.net/c?" + goodSAS)}, text: "no shared access signature"},
 		"of one blob":         {cfg: Config{SAS: secret(strings.Replace(goodSAS, "sr=c", "sr=b", 1))}, text: "for one blob"},
 		"of queues":           {cfg: Config{SAS: secret(strings.Replace(goodSAS, "sr=c", "ss=q&srt=o", 1))}, text: "not for blobs"},
 		"a bad string":        {env: "AZURE_STORAGE_CONNECTION_STRING=AccountName=acme;AccountKey=hunter2!", text: "AZURE_STORAGE_CONNECTION_STRING"},
 		"a bad key":           {env: "AZURE_STORAGE_KEY=hunter2!", text: "AZURE_STORAGE_KEY"},
-		"a token without TLS": {cfg: Config{URI: "azure://127.0.0.1:1/acme/backups"}, env: "IDENTITY_ENDPOINT=http://127.0.0.1:1", text: "without TLS"},
+		"a token without TLS": {cfg: Config{URI: "azure://127.0.0.1:1/acme/backups"}, env: "IDENTITY_ENDPOINT=http://127.0.0.1:1", text: "without TLS, the token of managed identity"},
 		"a client of nothing": {cfg: Config{URI: "azure://acme/backups", Secure: true, ClientID: "client"}, text: "client_id"},
 		"no certificates":     {cfg: Config{CAFile: "config_test.go", AccountKey: secret(goodKey)}, text: "ca_file"},
 	} {
@@ -173,5 +178,41 @@ func TestDecodedSAS(t *testing.T) {
 	who, err := withSAS("test", sdk.NewSecret("sv=1&sr=c&sig=a+b/c="))
 	if err != nil || !strings.Contains(who.sas.RevealString(), "sig=a%2Bb%2Fc%3D") {
 		t.Errorf("the SAS has become another: %v", err)
+	}
+}
+
+// Where there are no credentials, it is said where they were looked for, and
+// which were found and are for something else.
+func TestNoCredentials(t *testing.T) {
+	cli, _ := azureCLI(t, time.Hour, "https://storage.azure.com")
+	for name, c := range map[string]struct {
+		cfg  Config
+		env  map[string]string
+		want []string
+	}{
+		"none":        {Config{URI: "azure://acme/backups", Secure: true}, nil, []string{"no credentials were found", "account_key", "AZURE_STORAGE_KEY", "no program az"}},
+		"without TLS": {Config{URI: "azure://127.0.0.1:1/acme/backups"}, map[string]string{"PATH": cli}, []string{"no credentials were found", "without TLS"}},
+		"of another": {
+			Config{URI: "azure://acme/backups", Secure: true},
+			map[string]string{"AZURE_STORAGE_ACCOUNT": "other", "AZURE_STORAGE_KEY": goodKey},
+			[]string{"no credentials were found", `AZURE_STORAGE_KEY is for the account "other", which AZURE_STORAGE_ACCOUNT names, and not for "acme"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cleanEnv(t)
+			t.Setenv("PATH", "/nowhere")
+			for k, v := range c.env {
+				t.Setenv(k, v)
+			}
+			_, err := open(t.Context(), c.cfg)
+			if !errors.Is(err, sdk.ErrPermission) || !strings.Contains(sdk.Hint(err), "az login") || strings.Contains(err.Error(), goodKey) {
+				t.Errorf("%v with hint %q, want ErrPermission and what to do", err, sdk.Hint(err))
+			}
+			for _, text := range c.want {
+				if err != nil && !strings.Contains(err.Error(), text) {
+					t.Errorf("the error is %q, want %q in it", err, text)
+				}
+			}
+		})
 	}
 }

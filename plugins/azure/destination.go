@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -29,7 +30,16 @@ type destination struct {
 	locked    immutability
 	scope     *blob.CPKScopeInfo
 	pageSize  int32 // names in a page of List; 0: what Azure likes
+
+	createOnly atomic.Int32 // a verdict: whether a taken name is refused
+	locks      atomic.Int32 // a verdict: whether what is written is made immutable
 }
+
+// Verdicts on what the service does of what it is asked for. 0 is for not known.
+const (
+	honoured = 1 + iota
+	ignored
+)
 
 var (
 	_ sdk.Destination = (*destination)(nil)

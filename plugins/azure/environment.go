@@ -160,11 +160,18 @@ func (c *connection) at(endpoint, suffix string) error {
 	return nil
 }
 
+// minKey is how many bytes a key has at least, those of emulators among them.
+const minKey = 16
+
+// checkKey tells what can be wrong with a key before it is used.
 func checkKey(key sdk.Secret) error {
+	const whole = "copy it whole, with the = at its end; in a URI, write + as %2B, / as %2F and = as %3D"
 	raw, err := base64.StdEncoding.DecodeString(key.RevealString())
-	if err != nil || len(raw) < 16 { // err shows a part of the key
-		return sdk.WithHint(fmt.Errorf("the account key is not in base64: %w", sdk.ErrInvalid),
-			"copy it whole, with the = at its end; in a URI, write + as %2B, / as %2F and = as %3D")
+	switch {
+	case err != nil: // it shows a part of the key
+		return sdk.WithHint(fmt.Errorf("the account key is not in base64: %w", sdk.ErrInvalid), whole)
+	case len(raw) < minKey:
+		return sdk.WithHint(fmt.Errorf("the account key is too short: it has %d bytes, and those of Azure have 64: %w", len(raw), sdk.ErrInvalid), whole)
 	}
 	return nil
 }

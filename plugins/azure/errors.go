@@ -34,12 +34,12 @@ func (d *destination) fail(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, ended)
 	}
 	if e, ok := errors.AsType[*tokenError](err); ok {
-		return unidentified(what, e)
+		return d.unidentified(what, e)
 	}
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return d.refused(what, e)
 	}
-	return unreachable(what, err)
+	return d.unreachable(what, err)
 }
 
 // codeOf returns Azure's name of what went wrong, or "".
@@ -126,7 +126,7 @@ var meanings = map[bloberror.Code]meaning{
 	bloberror.BlockCountExceedsLimit:      {sdk.ErrInvalid, "100000 blocks of uploads that died wait under that name: they expire after a week"},
 	bloberror.InvalidBlobTier:             {sdk.ErrInvalid, "this kind of account has no such tier: leave out the setting tier"},
 	bloberror.FeatureVersionMismatch:      {sdk.ErrInvalid, ""},
-	"AccountRequiresHttps":                {sdk.ErrInvalid, "leave out secure=false"},
+	"AccountRequiresHttps":                {sdk.ErrInvalid, leaveOut},
 	"EncryptionScopeNotFound":             {sdk.ErrInvalid, "look at the setting encryption_scope"},
 	"EncryptionScopeDisabled":             {sdk.ErrInvalid, "look at the setting encryption_scope"},
 	"FeatureNotSupportedForAccount":       {sdk.ErrInvalid, "look at the settings tier, immutability and encryption_scope"},
@@ -262,13 +262,26 @@ func (d *destination) credentialHint(code bloberror.Code) string {
 
 func clockHint(off time.Duration) string {
 	if off > 0 {
-		return fmt.Sprintf("the clock of this machine is %v behind Azure's: set it", off)
+		return fmt.Sprintf("the clock of this machine is %s behind Azure's: set it", spoken(off))
 	}
-	return fmt.Sprintf("the clock of this machine is %v ahead of Azure's: set it", -off)
+	return fmt.Sprintf("the clock of this machine is %s ahead of Azure's: set it", spoken(-off))
+}
+
+// spoken is a duration of a second or more without the units that are zero at its
+// end, as in "30m".
+func spoken(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // unidentified is for tokens that were not to be had.
-func unidentified(what string, e *tokenError) error {
+func (d *destination) unidentified(what string, e *tokenError) error {
 	kind := sdk.ErrPermission
 	if a, ok := errors.AsType[*azidentity.AuthenticationFailedError](e.err); ok && a.RawResponse != nil {
 		if m := meaningOf(a.RawResponse.StatusCode, nil); m.kind == sdk.ErrUnavailable { //nolint:errorlint // it is the kind itself
@@ -277,30 +290,57 @@ func unidentified(what string, e *tokenError) error {
 	} else if isNetwork(e.err) {
 		kind = sdk.ErrUnavailable
 	}
-	return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, e.Error(), kind), howToAuthenticate)
+	return sdk.WithHint(fmt.Errorf("%s: %s%s: %w", what, e.Error(), told(d.who.notes), kind), howToAuthenticate)
 }
 
 // unreachable is for requests that got no answer.
-func unreachable(what string, err error) error {
+func (d *destination) unreachable(what string, err error) error {
 	text := oneLine(err.Error())
-	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
-		return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, text, sdk.ErrInvalid), "is the name of the account right?")
+	kind, hint := error(nil), ""
+	if isNetwork(err) {
+		kind = sdk.ErrUnavailable
 	}
+	dns, unnamed := errors.AsType[*net.DNSError](err)
 	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
 	_, misnamed := errors.AsType[x509.HostnameError](err)
 	_, expired := errors.AsType[x509.CertificateInvalidError](err)
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	switch {
+	case unnamed && dns.IsNotFound:
+		kind, hint = sdk.ErrInvalid, "is the name of the account right?"
+	case unnamed:
+		hint = "does this machine's name service work?"
 	case untrusted:
-		return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, text, sdk.ErrInvalid), "name the certificates of its authority in the setting ca_file")
-	case misnamed || expired:
-		return fmt.Errorf("%s: %s: %w", what, text, sdk.ErrInvalid)
+		kind, hint = sdk.ErrInvalid, "name the certificates of its authority in the setting ca_file"
+	case misnamed:
+		kind, hint = sdk.ErrInvalid, "write the host as it is named in the server's certificate"
+	case expired:
+		kind, hint = sdk.ErrInvalid, "the server's certificate, or this machine's clock, is wrong"
 	case plain || strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return sdk.WithHint(fmt.Errorf("%s: %s: %w", what, text, sdk.ErrInvalid), "the server does not use TLS: give secure=false")
-	case isNetwork(err):
-		return fmt.Errorf("%s: %s: %w", what, text, sdk.ErrUnavailable)
+		text, kind = d.at.host+": the server does not speak TLS on this port", sdk.ErrInvalid
+		hint = "is this the right port? If the server speaks plain HTTP only, give secure=false; credentials then travel in clear text"
+	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
+		text, kind, hint = d.at.host+": the server wants TLS", sdk.ErrInvalid, leaveOut
+	case strings.HasPrefix(text, "proxyconnect"), strings.Contains(text, "\": proxyconnect"):
+		hint = "the proxy of HTTP_PROXY or HTTPS_PROXY does not connect; NO_PROXY names hosts to reach without one"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		hint = "is a server running there, and is the port right?"
+	case d.at.scheme != "https" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && !d.wire.answered():
+		hint = "if the server wants TLS, " + leaveOut
+	case isTimeout(err):
+		hint = "is a firewall in between?"
 	}
-	return fmt.Errorf("%s: %s", what, text)
+	if kind == nil {
+		return withHint(fmt.Errorf("%s: %s", what, text), hint)
+	}
+	return withHint(fmt.Errorf("%s: %s: %w", what, text, kind), hint)
+}
+
+const leaveOut = "leave secure=false out"
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // isNetwork reports whether an error is one of the network, which may pass.

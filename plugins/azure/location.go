@@ -41,7 +41,8 @@ const goodURI = "write azure://ACCOUNT/CONTAINER/PREFIX, azure://ACCOUNT" + publ
 	"or azure://HOST:PORT/ACCOUNT/CONTAINER/PREFIX for an emulator or a private endpoint"
 
 // locate returns what a URI means. A host that names no account is followed by
-// it; where there is no host, the environment gives the account.
+// it; where there is no host, the environment gives the account. Errors do not
+// repeat the URI, which the host shows in front of them.
 func locate(uri string, secure bool, vars environment) (location, error) {
 	bad := func(format string, args ...any) (location, error) {
 		return location{}, sdk.WithHint(fmt.Errorf("location %w: %w", fmt.Errorf(format, args...), sdk.ErrInvalid), goodURI)
@@ -50,16 +51,15 @@ func locate(uri string, secure bool, vars environment) (location, error) {
 	if err != nil {
 		return bad("is no URI") // what is wrong with it might show a password
 	}
-	u.User = nil
 	if u.RawQuery != "" || u.Fragment != "" { // might be a SAS
-		return bad("%s has a query or a fragment, which are no part of a container's address", strings.SplitN(u.Redacted(), "?", 2)[0])
+		return bad("has a query or a fragment, which are no part of a container's address")
 	}
 	var l location
 	switch {
 	case u.Scheme == "https" && !secure:
-		return bad("%s is an https address, and secure is false", u)
+		return bad("is an https address, and secure is false")
 	case u.Scheme == "https" && u.Host == "", u.Scheme != "https" && u.Scheme != "azure":
-		return bad("%q", u)
+		return bad("is no azure or https address with a host")
 	case secure:
 		l.scheme = "https"
 	default:
@@ -80,17 +80,17 @@ func locate(uri string, secure bool, vars environment) (location, error) {
 		l.host, l.account, parts = host, parts[0], parts[1:]
 		l.path = "/" + l.account
 		if !containerName.MatchString(l.account) {
-			return bad("%s names no account: %q", u, l.account)
+			return bad("names no account: %q", l.account)
 		}
 	}
 	if len(parts) == 0 || !containerName.MatchString(parts[0]) {
-		return bad("%s names no container: %q has to be 3 to 63 lower case letters, digits and single hyphens", u, strings.Join(parts[:min(1, len(parts))], ""))
+		return bad("names no container: %q has to be 3 to 63 lower case letters, digits and single hyphens", strings.Join(parts[:min(1, len(parts))], ""))
 	}
 	l.container = parts[0]
 	if len(parts) > 1 {
 		l.prefix = strings.Join(parts[1:], "/")
 		if !fs.ValidPath(l.prefix) || l.prefix == "." || strings.ContainsRune(l.prefix, 0) {
-			return bad("%s has a prefix with empty, \".\" or \"..\" elements", u)
+			return bad("has a prefix with empty, \".\" or \"..\" elements")
 		}
 		l.prefix += "/"
 	}

@@ -68,6 +68,9 @@ func TestLocateRefuses(t *testing.T) {
 		if !errors.Is(err, sdk.ErrInvalid) || sdk.Hint(err) == "" {
 			t.Errorf("%q: %v with hint %q, want ErrInvalid and a hint", uri, err, sdk.Hint(err))
 		}
+		if err != nil && strings.Contains(err.Error(), "azure://") {
+			t.Errorf("%q: %v, which has the location that the host shows in front of it", uri, err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ const probeName = hidden + "probe"
 // plugin may write and not delete, there is one for good.
 func (d *destination) Probe(ctx context.Context) error {
 	if err := d.probe(ctx); err != nil {
-		return fmt.Errorf("location %s: %w", d.at, err)
+		return err
 	}
 	return ctx.Err()
 }
@@ -37,22 +37,28 @@ func (d *destination) probe(ctx context.Context) (err error) {
 	}
 	err = put()
 	if errors.Is(err, fs.ErrExist) { // another Probe's; that it was refused shows enough
+		d.createOnly.Store(honoured)
 		return d.lists(ctx, false)
 	}
 	if err != nil {
-		return fmt.Errorf("writing: %w", err)
+		return fmt.Errorf("writing to %s: %w", d.at, err)
 	}
 	defer func() { err = errors.Join(err, d.removeProbe(context.WithoutCancel(ctx))) }()
-	if err := put(); !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("a second object of the same name was not refused: %w", errors.Join(err, sdk.ErrUnsupported))
+	switch err := put(); {
+	case err == nil:
+		d.createOnly.Store(ignored)
+		return fmt.Errorf("%s: a second object of the same name was not refused: %w", d.at, sdk.ErrUnsupported)
+	case !errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("writing to %s again: %w", d.at, err)
 	}
+	d.createOnly.Store(honoured)
 	r := &reader{ctx: ctx, cancel: func() {}, d: d, name: probeName, size: -1}
 	if err := r.open(brief); err != nil {
-		return fmt.Errorf("reading back: %w", err)
+		return fmt.Errorf("reading back from %s: %w", d.at, err)
 	}
 	defer r.Close()
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
-		return fmt.Errorf("reading back: %w", errors.Join(err, sdk.ErrUnavailable))
+		return fmt.Errorf("reading back from %s: %w", d.at, errors.Join(err, sdk.ErrUnavailable))
 	}
 	return d.lists(ctx, true)
 }
@@ -61,14 +67,14 @@ func (d *destination) probe(ctx context.Context) (err error) {
 func (d *destination) lists(ctx context.Context, there bool) error {
 	for e, err := range d.pages(ctx, probeName, container.ListBlobsInclude{}) {
 		if err != nil {
-			return fmt.Errorf("listing: %w", err)
+			return err // it names the location
 		}
 		if e.Name == probeName {
 			return nil
 		}
 	}
 	if there {
-		return fmt.Errorf("an object that was written is not listed: %w", sdk.ErrUnavailable)
+		return fmt.Errorf("%s: an object that was written is not listed: %w", d.at, sdk.ErrUnavailable)
 	}
 	return nil
 }

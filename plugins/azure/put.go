@@ -35,8 +35,28 @@ func (d *destination) Put(ctx context.Context, name string, r io.Reader) error {
 	any := azcore.ETagAny
 	u := d.newUpload(name, blob.ModifiedAccessConditions{IfNoneMatch: &any}, sdk.ErrExist)
 	u.locked = d.locked
-	_, err := u.store(ctx, r)
-	return err
+	if _, err := u.store(ctx, r); err != nil {
+		return err
+	}
+	u.isLocked(ctx)
+	return nil
+}
+
+// isLocked finds out, once for a destination, whether the service makes objects
+// immutable when it is asked to: there are those that take the request and do not
+// do it. What cannot be looked at is not known.
+func (u *upload) isLocked(ctx context.Context) {
+	if u.locked.days == 0 || u.d.locks.Load() != 0 {
+		return
+	}
+	p, err := u.d.blob(u.name).GetProperties(ctx, nil)
+	switch {
+	case err != nil:
+	case p.ImmutabilityPolicyExpiresOn != nil:
+		u.d.locks.Store(honoured)
+	case u.d.locks.CompareAndSwap(0, ignored):
+		sdk.Logger().Warn("the service does not make objects immutable, although it was asked to", "place", u.d.at.String(), "object", u.name)
+	}
 }
 
 // An upload is an object that is being written.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,11 +19,20 @@ import (
 // container is, what it does for what is kept in it, how far the clocks are
 // apart, and which uploads were never finished.
 func (d *destination) Report(ctx context.Context) ([]sdk.Finding, error) {
-	found := []sdk.Finding{d.credentials(), d.endpoint()}
+	found := []sdk.Finding{d.credentials(), d.endpoint(), d.tls()}
+	switch d.createOnly.Load() {
+	case honoured:
+		found = append(found, sdk.Finding{Name: "create-only", Detail: "If-None-Match is honoured"})
+	case ignored:
+		found = append(found, sdk.Finding{
+			Name: "create-only", Detail: "If-None-Match is ignored", Problem: true,
+			Hint: "this is no service of Azure's, and of two hosts that write one name, the later one wins: use another",
+		})
+	}
 	found = append(found, d.properties(ctx)...)
 	found = append(found, d.leftovers(ctx)...)
 	if skew, ok := d.wire.clockSkew(); ok {
-		f := sdk.Finding{Name: "clock", Detail: fmt.Sprintf("within %v of Azure's", max(time.Second, skew.Abs()))}
+		f := sdk.Finding{Name: "clock", Detail: fmt.Sprintf("within %s of Azure's", spoken(max(time.Second, skew.Abs())))}
 		if skew.Abs() > time.Minute {
 			f.Problem, f.Hint = true, clockHint(skew)
 		}
@@ -48,22 +59,39 @@ func (d *destination) credentials() sdk.Finding {
 			f.Hint = "old backups cannot be removed with this SAS; leave it so if that is what you want"
 		}
 	}
-	for _, note := range d.who.notes {
-		f.Detail += "; " + note
+	if d.who.token != nil {
+		switch last := d.who.token.last.Load(); {
+		case last == nil:
+			f.Detail += ", not asked for a token yet"
+		case *last != nil:
+			f.Problem, f.Detail, f.Hint = true, (*last).Error(), howToAuthenticate
+		}
 	}
+	f.Detail += told(d.who.notes)
 	return f
 }
 
 func (d *destination) endpoint() sdk.Finding {
-	f := sdk.Finding{Name: "endpoint", Detail: fmt.Sprintf("%s, account %s, container %s", d.at.scheme+"://"+d.at.host, d.at.account, d.at.container)}
+	return sdk.Finding{Name: "endpoint", Detail: fmt.Sprintf("%s, account %s, container %s", d.at.scheme+"://"+d.at.host, d.at.account, d.at.container)}
+}
+
+func (d *destination) tls() sdk.Finding {
+	if d.at.scheme == "https" {
+		f := sdk.Finding{Name: "tls", Detail: "required"}
+		if v := d.wire.tls.Load(); v != 0 {
+			f.Detail = tls.VersionName(uint16(v))
+		}
+		return f
+	}
 	host, _, err := net.SplitHostPort(d.at.host)
 	if err != nil {
 		host = d.at.host
 	}
-	if ip := net.ParseIP(host); d.at.scheme != "https" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		f.Problem, f.Hint = true, "objects and signatures travel without TLS: leave out secure=false"
+	ip := net.ParseIP(host)
+	return sdk.Finding{
+		Name: "tls", Detail: "none: credentials and backups travel in clear text", Problem: host != "localhost" && (ip == nil || !ip.IsLoopback()),
+		Hint: "leave secure=false out if the server can speak TLS",
 	}
-	return f
 }
 
 // properties are those of the container. A SAS for a container alone cannot see
@@ -75,7 +103,10 @@ func (d *destination) properties(ctx context.Context) (found []sdk.Finding) {
 		return err
 	})
 	if err != nil {
-		return nil
+		if d.locked.days > 0 {
+			found = append(found, d.immutability(nil))
+		}
+		return found
 	}
 	if p.BlobPublicAccess != nil && *p.BlobPublicAccess != "" {
 		found = append(found, sdk.Finding{
@@ -83,16 +114,10 @@ func (d *destination) properties(ctx context.Context) (found []sdk.Finding) {
 			Hint: "\"az storage container set-permission --public-access off\" ends that",
 		})
 	}
-	versioned := p.IsImmutableStorageWithVersioningEnabled != nil && *p.IsImmutableStorageWithVersioningEnabled
 	policy := p.HasImmutabilityPolicy != nil && *p.HasImmutabilityPolicy || p.HasLegalHold != nil && *p.HasLegalHold
 	switch {
-	case d.locked.days > 0 && versioned:
-		found = append(found, sdk.Finding{Name: "immutability", Detail: fmt.Sprintf("each object for %d days, %s", d.locked.days, strings.ToLower(string(d.locked.mode)))})
 	case d.locked.days > 0:
-		found = append(found, sdk.Finding{
-			Name: "immutability", Problem: true, Detail: "the container does not say that it has version-level immutability",
-			Hint: "enable it for the account or the container, or leave out the setting immutability",
-		})
+		found = append(found, d.immutability(p.IsImmutableStorageWithVersioningEnabled))
 	case policy:
 		found = append(found, sdk.Finding{
 			Name: "immutability", Detail: "the container has a policy of its own, or a legal hold",
@@ -105,6 +130,26 @@ func (d *destination) properties(ctx context.Context) (found []sdk.Finding) {
 	return found
 }
 
+// immutability tells what becomes of the setting in a container that has
+// version-level immutability, or has not, or of which that is not known.
+func (d *destination) immutability(versioned *bool) sdk.Finding {
+	f := sdk.Finding{Name: "immutability", Detail: fmt.Sprintf("each object for %d days, %s", d.locked.days, strings.ToLower(string(d.locked.mode)))}
+	switch seen := d.locks.Load(); {
+	case seen == ignored:
+		f.Problem, f.Detail = true, "the service does not make objects immutable, although it was asked to"
+	case seen == honoured:
+		f.Detail += ", as an object shows"
+	case versioned == nil:
+		f.Problem, f.Detail = true, "the container does not tell whether it has version-level immutability"
+	case !*versioned:
+		f.Problem, f.Detail = true, "the container does not have version-level immutability"
+	}
+	if f.Problem {
+		f.Hint = "enable version-level immutability for the account or the container, or leave out the setting immutability"
+	}
+	return f
+}
+
 // maxLeftovers is how many unfinished uploads are looked into.
 const maxLeftovers = 100
 
@@ -114,7 +159,10 @@ func (d *destination) leftovers(ctx context.Context) []sdk.Finding {
 	var size int64
 	var first string
 	for e, err := range d.pages(ctx, "", container.ListBlobsInclude{UncommittedBlobs: true}) {
-		if err != nil || uploads == maxLeftovers {
+		if err != nil {
+			return nil
+		}
+		if uploads == maxLeftovers {
 			break
 		}
 		if e.Size > 0 || e.folder {
@@ -136,11 +184,15 @@ func (d *destination) leftovers(ctx context.Context) []sdk.Finding {
 		}
 	}
 	if uploads == 0 {
-		return nil
+		return []sdk.Finding{{Name: "uploads", Detail: "no unfinished ones"}}
+	}
+	some := strconv.Itoa(uploads)
+	if uploads == maxLeftovers {
+		some += " or more"
 	}
 	return []sdk.Finding{{
-		Name:   "leftovers",
-		Detail: fmt.Sprintf("%d unfinished uploads, as of %s, with %d blocks of %d MiB together", uploads, first, blocks, (size+1<<20-1)>>20),
+		Name:   "uploads",
+		Detail: fmt.Sprintf("%s unfinished, such as that of %s; their blocks: %d, of %d MiB together", some, first, blocks, (size+1<<20-1)>>20),
 		Hint:   "Azure removes them a week after the last block; an upload that is under way looks the same",
 	}}
 }

@@ -86,6 +86,7 @@ type wire struct {
 	conns http.RoundTripper
 	sas   sdk.Secret
 	skew  atomic.Pointer[time.Duration] // of Azure's clock to this one's
+	tls   atomic.Uint32                 // version of the last answer's connection; 0: there was none
 }
 
 // Do implements policy.Transporter.
@@ -105,6 +106,9 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = req
+	if resp.TLS != nil {
+		w.tls.Store(uint32(resp.TLS.Version))
+	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		skew := time.Until(date).Round(time.Second)
 		w.skew.Store(&skew)
@@ -120,4 +124,10 @@ func (w *wire) clockSkew() (skew time.Duration, ok bool) {
 		return 0, false
 	}
 	return *s, true
+}
+
+// answered reports whether there ever was an answer.
+func (w *wire) answered() bool {
+	_, ok := w.clockSkew()
+	return ok
 }
