@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,14 +19,17 @@ import (
 type condition struct {
 	etag    string
 	replace bool // asked by Replace
+	always  bool // whatever is there; only what a probe has written is
 }
 
-func (c condition) create() bool { return c.etag == "" }
+func (c condition) create() bool { return c.etag == "" && !c.always }
 
 func (c condition) set(opts *minio.PutObjectOptions) {
-	if c.create() {
+	switch {
+	case c.always:
+	case c.create():
 		opts.SetMatchETagExcept("*")
-	} else {
+	default:
 		opts.SetMatchETag(c.etag)
 	}
 }
@@ -149,9 +153,20 @@ func (s *Store) inOnePart(ctx context.Context, w *writing, p *part) {
 			s.found(&s.cond.multipart, saysMultipart, u.cond, err)
 			s.drop(ctx, w.name, info.VersionID, err)
 		}
-		if err != nil {
-			u.abort(ctx)
+		if err != nil && !u.abort(ctx) && isHidden(path.Base(w.name)) {
+			u.absorb(ctx)
 		}
+	}
+}
+
+// absorb makes an upload that may not be ended the object of a probe, which has
+// the same bytes, and is deleted: there is nothing else that would remove it.
+func (u *upload) absorb(ctx context.Context) {
+	u.cond = condition{always: true}
+	info, err := u.finish(ctx)
+	u.s.drop(ctx, u.name, info.VersionID, err)
+	if err == nil {
+		u.s.endless.Add(-1)
 	}
 }
 

@@ -321,8 +321,9 @@ func TestProbe(t *testing.T) {
 			}
 			return servers.Action{}
 		})
-		if err := bad.Probe(t.Context()); !errors.Is(err, fs.ErrPermission) {
-			t.Errorf("Probe where nothing may be written: %v", err)
+		err = bad.Probe(t.Context())
+		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "can be listed, and not written") || sdk.Hint(err) == "" {
+			t.Errorf("Probe where nothing may be written: %v, hint %q", err, sdk.Hint(err))
 		}
 		f.Do(func(r *http.Request) servers.Action {
 			if r.Method == http.MethodDelete || r.Method == http.MethodGet && !r.URL.Query().Has("list-type") {
@@ -337,4 +338,53 @@ func TestProbe(t *testing.T) {
 			t.Errorf("List shows %q", got)
 		}
 	})
+}
+
+// A probe leaves no upload where none may be ended, and says that none may be. A Put
+// leaves one, and that is said as well.
+func TestProbeThatMayNotAbort(t *testing.T) {
+	m := servers.MinIO(t)
+	for _, versions := range []bool{false, true} {
+		own := onMinIO(t)
+		if versions {
+			if err := own.c.core.EnableVersioning(t.Context(), own.c.bucket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, f := behind(t, m, own)
+		f.Do(func(r *http.Request) servers.Action {
+			if r.Method == http.MethodDelete && r.URL.Query().Has("uploadId") {
+				return servers.Action{Status: http.StatusForbidden, Code: "AccessDenied"}
+			}
+			return servers.Action{}
+		})
+		if err := s.Probe(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantNoUploads(t, own, "")
+		for o := range own.c.core.ListObjectsIter(t.Context(), s.c.bucket, minio.ListObjectsOptions{Recursive: true, WithVersions: true}) {
+			t.Errorf("with versions: %v: the probe leaves %s", versions, o.Key)
+		}
+		findings, err := s.Report(t.Context())
+		if got := detail(findings, "aborting"); err != nil || !strings.Contains(got, "may not end uploads") || strings.Contains(got, "left") {
+			t.Errorf("Report after a Probe = %q, %v", got, err)
+		}
+		if got := detail(findings, "multipart"); !strings.Contains(got, "is honoured") {
+			t.Errorf("multipart: %q", got)
+		}
+		again, g := behind(t, m, own)
+		g.Do(func(r *http.Request) servers.Action {
+			if r.Method == http.MethodDelete && r.URL.Query().Has("uploadId") {
+				return servers.Action{Status: http.StatusForbidden, Code: "AccessDenied"}
+			}
+			return servers.Action{}
+		})
+		put(t, again, "object", pattern(10))
+		wantObject(t, again, "object", pattern(10))
+		_ = again.Close() // waits
+		findings, err = again.Report(t.Context())
+		if got := detail(findings, "aborting"); err != nil || !strings.Contains(got, "; 1 left just now") || unfinished(t, own, "") != 1 {
+			t.Errorf("Report after a Put = %q, %v", got, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"sync"
 
@@ -248,10 +249,11 @@ func (u *upload) finish(ctx context.Context) (minio.UploadInfo, error) {
 	return u.s.c.core.CompleteMultipartUpload(ctx, u.s.c.bucket, u.key(), u.id, parts, opts)
 }
 
-// abort removes the parts, whatever has become of ctx.
-func (u *upload) abort(ctx context.Context) {
+// abort removes the parts, whatever has become of ctx. It reports whether that
+// was permitted.
+func (u *upload) abort(ctx context.Context) bool {
 	if u.id == "" { // a store might take that for the object itself
-		return
+		return true
 	}
 	ctx, cancel := aftermath(ctx)
 	defer cancel()
@@ -261,4 +263,10 @@ func (u *upload) abort(ctx context.Context) {
 	if err != nil {
 		sdk.Logger().Debug("an upload that failed could not be ended", "object", u.name, "upload", u.id, "error", err)
 	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return true
+	}
+	u.s.bound.Store(true)
+	u.s.endless.Add(1)
+	return false
 }

@@ -18,7 +18,9 @@ import (
 
 // Probe lists, and writes, reads and deletes an object under a hidden name. On
 // the way it finds out which conditions the store honours. That the object
-// cannot be deleted is no failure: there are places where nothing can be.
+// cannot be deleted is no failure: there are places where nothing can be. Where
+// nothing may be written the error is of kind ErrPermission, and says that the
+// place can be listed: that is what a restore needs.
 func (s *Store) Probe(ctx context.Context) error {
 	first := minio.ListObjectsOptions{Prefix: s.c.prefix, Recursive: true, MaxKeys: 1}
 	for o := range s.c.core.ListObjectsIter(ctx, s.c.bucket, first) {
@@ -39,7 +41,10 @@ func (s *Store) Probe(ctx context.Context) error {
 		if ctx.Err() != nil {
 			w.undo(ctx)
 		}
-		return reason(ctx, err)
+		if err = reason(ctx, err); errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("%s can be listed, and not written: %w", s.c.place, err)
+		}
+		return err
 	}
 	err = s.probe(ctx, w, p)
 	ctx, cancel := aftermath(ctx)
@@ -93,6 +98,16 @@ func (s *Store) Report(ctx context.Context) ([]sdk.Finding, error) {
 	}
 	if s.stays.Load() {
 		all = append(all, sdk.Finding{Name: "deleting", Detail: "nothing can be deleted here: what the probe wrote stays, under a hidden name"})
+	}
+	if s.bound.Load() {
+		f := sdk.Finding{
+			Name: "aborting", Problem: true, Detail: "these credentials may not end uploads: what a backup that breaks off has sent takes room, unseen",
+			Hint: "allow s3:AbortMultipartUpload, or let a lifecycle rule of the bucket remove unfinished uploads",
+		}
+		if n := s.endless.Load(); n > 0 {
+			f.Detail += fmt.Sprintf("; %d left just now", n)
+		}
+		all = append(all, f)
 	}
 	all = s.reportVersions(ctx, all)
 	all = s.reportLock(ctx, all)

@@ -174,7 +174,7 @@ func (w *writing) commit(
 ) (etag string, err error) {
 	work, cancel := grace(ctx)
 	defer cancel()
-	err = retry(ctx, func() error {
+	err = retryDenied(ctx, func() error {
 		w.tried = true
 		info, err := do(work)
 		etag = info.ETag

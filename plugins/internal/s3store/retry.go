@@ -49,6 +49,20 @@ func retry(ctx context.Context, f func() error) error {
 	}
 }
 
+// retryDenied is retry for the request that makes an object visible. A MinIO that
+// is removing the last object of a folder at that moment says of a new one there
+// that access is denied: a refusal must be said four times, within a second.
+func retryDenied(ctx context.Context, f func() error) error {
+	err := retry(ctx, f)
+	for pause := 100 * time.Millisecond; errors.Is(err, sdk.ErrPermission) && pause < time.Second; pause *= 2 {
+		if !sleep(ctx, pause) {
+			break
+		}
+		err = retry(ctx, f)
+	}
+	return err
+}
+
 // sleep returns false when ctx ends.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -34,6 +34,9 @@ type Store struct {
 	seen  atomic.Bool // the bucket, at some time
 	blind atomic.Bool // what was written cannot be read
 	stays atomic.Bool // what was written cannot be deleted
+	bound atomic.Bool // uploads cannot be ended
+
+	endless atomic.Int32 // uploads of this Store that stay unfinished
 
 	unread sync.Once // says once that the sizes of stored objects cannot be compared
 
