@@ -388,3 +388,26 @@ func TestProbeThatMayNotAbort(t *testing.T) {
 		}
 	}
 }
+
+// In a bucket without a prefix, somebody else's uploads are left alone.
+func TestUploadsOfOthersStay(t *testing.T) {
+	several(t, func(t *testing.T, _ servers.S3, s *Store) {
+		s.c.prefix, s.c.abortAfter = "", time.Nanosecond
+		for _, key := range []string{"films/2026.mkv", "dgraph.20260101.000000.000/r1-g1.backup"} {
+			if _, err := s.c.core.NewMultipartUpload(t.Context(), s.c.bucket, key, minio.PutObjectOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.endUploads(t.Context(), "", time.Nanosecond)
+		var left []string
+		if err := s.uploads(t.Context(), "", func(u minio.ObjectMultipartInfo) error {
+			left = append(left, u.Key)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(left, " ") != "films/2026.mkv" {
+			t.Errorf("left: %q", left)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) 
 		if _, mine := underWay.Load(u.UploadID); mine || age > 0 && time.Since(u.Initiated) < age {
 			return nil
 		}
-		if age > 0 && s.grows(ctx, u, age) {
+		if name == "" && s.c.prefix == "" && !backups.MatchString(u.Key) || age > 0 && s.grows(ctx, u, age) {
 			return nil
 		}
 		err := s.c.core.AbortMultipartUpload(ctx, s.c.bucket, u.Key, u.UploadID)
@@ -67,6 +68,10 @@ func (s *Store) endUploads(ctx context.Context, name string, age time.Duration) 
 		sdk.Logger().Debug("unfinished uploads could not be removed", "place", s.c.place, "error", err)
 	}
 }
+
+// backups matches the keys of what hosts store. A location without a prefix may share
+// its bucket with somebody whose uploads are nobody else's business.
+var backups = regexp.MustCompile(`^(\.?brock[-/]|dgraph\.[0-9])`)
 
 // grows reports whether an upload has got a part within that time, and so has a
 // writer: a large object takes long. If that may not be asked, the upload's own age
