@@ -114,7 +114,7 @@ func (c *catalogue) removeSummary(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("Dgraph lists backups from %s, which is out of date now and cannot be removed: %w", manifest.SummaryName, err)
+		return fmt.Errorf("%s, from which Dgraph lists backups, is out of date now and cannot be removed: %w", manifest.SummaryName, err)
 	}
 	return nil
 }
