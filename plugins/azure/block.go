@@ -60,7 +60,7 @@ func fill(ctx context.Context, r io.Reader, size int64) (b *block, err error) {
 			break
 		}
 		if b.size == int64(len(b.chunks))*chunkSize {
-			chunk, err := buffers.take(ctx)
+			chunk, err := buffers.Take(ctx)
 			if err != nil {
 				b.free()
 				return nil, err
@@ -80,12 +80,12 @@ func fill(ctx context.Context, r io.Reader, size int64) (b *block, err error) {
 }
 
 // free gives the block's memory back.
-func (b *block) free() { buffers.give(b.forget()...) }
+func (b *block) free() { buffers.Give(b.forget()...) }
 
 // send tells that the block is on its way, until sent is called, which frees it.
-func (b *block) send() { buffers.send(len(b.chunks)) }
+func (b *block) send() { buffers.Send(len(b.chunks)) }
 
-func (b *block) sent() { buffers.sent(b.forget()) }
+func (b *block) sent() { buffers.Sent(b.forget()) }
 
 // forget takes the memory from the block's readers. Package net/http may go on
 // reading the body of a request that has failed.

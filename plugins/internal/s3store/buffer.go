@@ -27,7 +27,7 @@ func (p *part) filled() [][]byte {
 
 // free gives the memory back.
 func (p *part) free() {
-	buffers.give(p.chunks...)
+	buffers.Give(p.chunks...)
 	p.chunks, p.size = nil, 0
 }
 
@@ -90,7 +90,7 @@ func (p *part) fill(ctx context.Context, s *source, limit int64) (more bool, err
 			if more, err := s.more(ctx); !more || err != nil {
 				return false, err
 			}
-			c, err := buffers.take(ctx)
+			c, err := buffers.Take(ctx)
 			if err != nil {
 				return false, err
 			}

@@ -137,7 +137,7 @@ func (r *reader) read(p []byte) (int, error) {
 func (r *reader) fetchAhead() {
 	for len(r.ahead) < readAhead && r.next < r.size {
 		end := min(r.next+rangeSize, r.size)
-		chunks := buffers.tryTake(int((end - r.next + chunkSize - 1) / chunkSize))
+		chunks := buffers.TryTake(int((end - r.next + chunkSize - 1) / chunkSize))
 		if chunks == nil {
 			return
 		}
@@ -157,7 +157,7 @@ func (r *reader) Close() error {
 		r.now.close()
 	}
 	for _, f := range r.ahead {
-		buffers.give(f.chunks...)
+		buffers.Give(f.chunks...)
 	}
 	r.now, r.ahead = nil, nil
 	if r.err == nil {
@@ -330,7 +330,7 @@ func (f *fetch) read(ctx context.Context, p []byte) (int, error) {
 	}
 	n := copy(p, f.rest)
 	if f.rest = f.rest[n:]; len(f.rest) == 0 {
-		buffers.give(f.chunks[0])
+		buffers.Give(f.chunks[0])
 		f.chunks = f.chunks[1:]
 	}
 	return n, nil

@@ -54,8 +54,8 @@ func TestGetResumes(t *testing.T) {
 	f.CutAfter(-1, 5<<20)
 	s = store(t, dial(t, m, f.Addr, nil), direct.c.bucket)
 	wantObject(t, s, "object", data)
-	if buffers.used != 0 {
-		t.Errorf("%d chunks are in use", buffers.used)
+	if used, _ := buffers.Used(); used != 0 {
+		t.Errorf("%d chunks are in use", used)
 	}
 }
 
@@ -98,8 +98,8 @@ func TestGetClosedEarly(t *testing.T) {
 		}
 		r.Close()
 	}
-	if buffers.used != 0 {
-		t.Errorf("%d chunks are in use", buffers.used)
+	if used, _ := buffers.Used(); used != 0 {
+		t.Errorf("%d chunks are in use", used)
 	}
 }
 

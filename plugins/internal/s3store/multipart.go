@@ -94,8 +94,8 @@ func (u *upload) settleSum(ctx context.Context, first *part) error {
 	if u.sum != sumCRC32C || !u.s.sums.open(u.s.c) {
 		return nil
 	}
-	buffers.send(len(first.chunks))
-	defer buffers.send(-len(first.chunks))
+	buffers.Send(len(first.chunks))
+	defer buffers.Send(-len(first.chunks))
 	part := &sent{}
 	err := retry(ctx, func() error { return u.send(ctx, first, part) })
 	if err == nil {
@@ -167,10 +167,10 @@ func (u *upload) launch(ctx context.Context, g *errgroup.Group, p *part, free ch
 		u.parts = append(u.parts, &sent{})
 	}
 	part := u.parts[p.number-1]
-	buffers.send(len(p.chunks))
+	buffers.Send(len(p.chunks))
 	g.Go(func() error {
 		defer func() {
-			buffers.sent(p.chunks)
+			buffers.Sent(p.chunks)
 			free <- struct{}{}
 		}()
 		return retry(ctx, func() error { return u.send(ctx, p, part) })

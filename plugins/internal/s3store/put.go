@@ -108,8 +108,8 @@ func (w *writing) whole(ctx context.Context, p *part) (etag string, err error) {
 		}
 	}
 	if p.size > 0 {
-		buffers.send(len(p.chunks))
-		defer buffers.send(-len(p.chunks))
+		buffers.Send(len(p.chunks))
+		defer buffers.Send(-len(p.chunks))
 	}
 	etag, err = w.commit(ctx, func(ctx context.Context) (minio.UploadInfo, error) { return w.once(ctx, p) })
 	switch {

@@ -306,8 +306,8 @@ func TestPutThatFails(t *testing.T) {
 	if got := list(t, direct, ""); len(got) > 0 {
 		t.Errorf("List = %q, want nothing", got)
 	}
-	if buffers.used != 0 || buffers.sending != 0 {
-		t.Errorf("%d chunks are in use, %d of them on their way; want none", buffers.used, buffers.sending)
+	if used, sending := buffers.Used(); used != 0 || sending != 0 {
+		t.Errorf("%d chunks are in use, %d of them on their way; want none", used, sending)
 	}
 }
 

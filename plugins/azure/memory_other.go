@@ -1,7 +1,0 @@
-//go:build !unix
-
-package main
-
-func newChunk() []byte { return make([]byte, chunkSize) }
-
-func freeChunk([]byte) {}
