@@ -39,16 +39,19 @@ func BenchmarkAzure(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _, _ = client.DeleteContainer(context.Background(), container, nil) })
-	const size = 1 << 30
+	const size, rounds = 1 << 30, 3
 	file := filepath.Join(memoryDir(b), "object")
 	writeRandom(b, file, size)
 	rivals := []*rival{{name: "plugin"}, {name: "azblob, MD5"}, {name: "azblob"}}
 	for b.Loop() {
-		benchPlugin(b, rivals[0], fmt.Sprintf("azure://%s/%s/%s/plugin?secure=false", env["AZURE_ENDPOINT"], env["AZURE_ACCOUNT"], container), size,
-			"AZURE_STORAGE_KEY="+env["AZURE_KEY"])
-		benchLibrary(b, rivals[1], size, "azblob-md5", []string{container, file})
-		benchLibrary(b, rivals[2], size, "azblob", []string{container, file})
+		for range rounds {
+			benchPlugin(b, rivals[0], fmt.Sprintf("azure://%s/%s/%s/plugin?secure=false", env["AZURE_ENDPOINT"], env["AZURE_ACCOUNT"], container), size,
+				"AZURE_STORAGE_KEY="+env["AZURE_KEY"])
+			benchLibrary(b, rivals[1], size, "azblob-md5", []string{container, file})
+			benchLibrary(b, rivals[2], size, "azblob", []string{container, file})
+		}
 	}
+	rivals[1].get.better(rivals[2].get) // both get in the same way
 	compareRivals(b, rivals, rivals[1])
 }
 
