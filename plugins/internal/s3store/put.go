@@ -2,13 +2,16 @@ package s3store
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // it is what stores tell
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -76,6 +79,8 @@ type writing struct {
 
 	tried    bool // the store may have the object by now
 	verified bool // by the store, with a checksum
+
+	etag func() string // that stores give what is sent, without encryption
 }
 
 func (w *writing) key() string { return w.s.key(w.name) }
@@ -102,6 +107,13 @@ func (w *writing) whole(ctx context.Context, p *part) (etag string, err error) {
 		return "", err
 	}
 	w.size = p.size
+	w.etag = func() string {
+		sum := md5.New() //nolint:gosec // it is what stores tell
+		for _, b := range p.filled() {
+			sum.Write(b)
+		}
+		return hex.EncodeToString(sum.Sum(nil))
+	}
 	if w.s.leavesToUs(w.cond, false) {
 		if err := w.compare(ctx); err != nil {
 			return "", err
@@ -202,6 +214,8 @@ func (w *writing) settle(ctx context.Context, err error, etag *string) error {
 		return w.check(ctx, etag)
 	case no && busy(err) && errors.Is(herr, fs.ErrNotExist) && w.cond.create():
 		return fmt.Errorf("%s: somebody wrote and removed it at that moment: %w", w.name, sdk.ErrUnavailable)
+	case (no || ended) && errors.Is(herr, fs.ErrPermission) && w.listed(ctx, etag):
+		return nil
 	case no && errors.Is(herr, sdk.ErrUnavailable): // whose object it is will be seen in the next try
 		return herr
 	case no:
@@ -210,6 +224,19 @@ func (w *writing) settle(ctx context.Context, err error, etag *string) error {
 		return final{fmt.Errorf("%s: somebody has ended the upload: %w", w.name, sdk.ErrUnavailable)}
 	}
 	return failed
+}
+
+// listed reports whether the list shows the object with the size and the digest of
+// what was sent: for those who may list and write, and not look at objects. That an
+// earlier try was not answered may be known to minio-go alone.
+func (w *writing) listed(ctx context.Context, etag *string) bool {
+	page, err := w.s.c.core.ListObjectsV2(w.s.c.bucket, w.key(), "", "", "", 1)
+	if err != nil || ctx.Err() != nil || len(page.Contents) == 0 {
+		return false
+	}
+	o := page.Contents[0]
+	*etag = strings.Trim(o.ETag, `"`)
+	return o.Key == w.key() && o.Size == w.size && *etag == w.etag()
 }
 
 // check compares the size of what is stored with what was sent, unless the store
