@@ -140,7 +140,7 @@ func (x *Exporter) appendQuad(dst []byte, k *Key, p *post) ([]byte, error) {
 		dst = append(dst, f.key...)
 		dst = append(dst, '=')
 		var err error
-		if dst, err = f.appendValue(dst, f.valueType == valueString, x.shortEscapes); err != nil {
+		if dst, err = f.appendValue(dst, f.valueType == ValueString, x.shortEscapes); err != nil {
 			dst, lost = dst[:n], err
 			continue
 		}
@@ -164,10 +164,10 @@ const (
 )
 
 // valueType returns the type of a posting's value.
-func (p *post) valueType() (t valueType, err error) {
+func (p *post) valueType() (t ValueType, err error) {
 	err = p.eachField(func(f *field) bool {
 		if f.is(3, protowire.VarintType) {
-			t = valueType(f.u)
+			t = ValueType(f.u)
 		}
 		return true
 	})
@@ -198,7 +198,7 @@ func (p *post) eachField(do func(f *field) bool) error {
 // A facet is a named value on an edge or a value.
 type facet struct {
 	key       []byte
-	valueType valueType
+	valueType ValueType
 	value     []byte
 	bad       bool
 }
@@ -222,7 +222,7 @@ func (p *post) facets() iter.Seq[*facet] {
 }
 
 func (c *facet) parse(raw []byte) {
-	c.valueType = valueString
+	c.valueType = ValueString
 	for f := (field{}); len(raw) > 0; {
 		rest, err := nextField(raw, &f)
 		if err != nil {
@@ -236,7 +236,7 @@ func (c *facet) parse(raw []byte) {
 			c.value = f.b
 		case f.is(3, protowire.VarintType):
 			// Facets number their types in their own way.
-			own := [...]valueType{valueString, valueInt, valueFloat, valueBool, valueDatetime}
+			own := [...]ValueType{ValueString, ValueInt, ValueFloat, ValueBool, ValueDatetime}
 			if c.bad = f.u >= uint64(len(own)); !c.bad {
 				c.valueType = own[f.u]
 			}
@@ -251,9 +251,9 @@ func (c *facet) appendValue(dst []byte, quoted, shortEscapes bool) ([]byte, erro
 	switch {
 	case c.bad:
 		return dst, fmt.Errorf("facet %q: %w", c.key, ErrNoText)
-	case c.valueType == valueString:
+	case c.valueType == ValueString:
 		return appendString(dst, v, shortEscapes), nil
-	case c.valueType == valueBool && len(v) == 0:
+	case c.valueType == ValueBool && len(v) == 0:
 		v = []byte{0}
 	}
 	var err error

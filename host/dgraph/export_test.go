@@ -378,8 +378,8 @@ func BenchmarkAppendRDF(b *testing.B) {
 		b.Run(format, func(b *testing.B) {
 			x, k, buf := NewExporter(FormV23), Key{Kind: KeyData, Predicate: Predicate{Name: "name"}, UID: 0x12345}, []byte(nil)
 			lists := [][]byte{
-				backupList(testPost{uid: ^uint64(0), kind: 1, valueType: 9, value: "golf bravo 10@example.org"}),
-				backupList(testPost{uid: ^uint64(0), kind: 1, valueType: 2, value: "\x2a\x00\x00\x00\x00\x00\x00\x00"}),
+				backupList(testPost{uid: ^uint64(0), kind: 1, ValueType: 9, value: "golf bravo 10@example.org"}),
+				backupList(testPost{uid: ^uint64(0), kind: 1, ValueType: 2, value: "\x2a\x00\x00\x00\x00\x00\x00\x00"}),
 				backupList(testPost{uid: 0x1001}, testPost{uid: 0x1002, facets: []testFacet{{"by", 0, "kilo"}, {"stars", 1, "\x05\x00\x00\x00\x00\x00\x00\x00"}}}),
 			}
 			b.ReportAllocs()
@@ -406,12 +406,12 @@ func BenchmarkAppendRDF(b *testing.B) {
 // FuzzExport: no bytes make an export panic; it gives whole lines and valid JSON, or
 // nothing and an error of a known kind.
 func FuzzExport(f *testing.F) {
-	f.Add(backupList(testPost{uid: 2, kind: 2, valueType: 9, value: "v", lang: "ru", facets: []testFacet{{"k", 2, "12345678"}}}))
+	f.Add(backupList(testPost{uid: 2, kind: 2, ValueType: 9, value: "v", lang: "ru", facets: []testFacet{{"k", 2, "12345678"}}}))
 	for t := range uint64(14) {
-		f.Add(backupList(testPost{uid: 2, kind: 1, valueType: t, value: "\x01\x01\x00\x00\x00aaaaaaaabbbbbbbb"}))
+		f.Add(backupList(testPost{uid: 2, kind: 1, ValueType: t, value: "\x01\x01\x00\x00\x00aaaaaaaabbbbbbbb"}))
 	}
-	f.Add(backupList(testPost{uid: 2, kind: 1, valueType: 6, value: "\x01\x07\x00\x00\x00\x01\x00\x00\x00\x01\x06\x00\x00\x00\x00\x00\x00\x00"}))
-	f.Add(backupList(testPost{uid: 2, kind: 1, valueType: 11, value: "1e99999999"}))
+	f.Add(backupList(testPost{uid: 2, kind: 1, ValueType: 6, value: "\x01\x07\x00\x00\x00\x01\x00\x00\x00\x01\x06\x00\x00\x00\x00\x00\x00\x00"}))
+	f.Add(backupList(testPost{uid: 2, kind: 1, ValueType: 11, value: "1e99999999"}))
 	f.Fuzz(func(t *testing.T, list []byte) {
 		k := Key{Kind: KeyData, Predicate: Predicate{Name: "p"}, UID: 1}
 		for _, form := range []Form{FormV20, FormV23} {

@@ -75,14 +75,14 @@ func (x *Exporter) appendFacets(dst []byte, k *Key, p *post) (_ []byte, lost err
 		dst = appendName(append(dst, '|'), f.key)
 		dst = append(dst, `":`...)
 		var err error
-		if dst, err = f.appendValue(dst, !f.valueType.number() || infinite(f.valueType, f.value), x.shortEscapes); err != nil {
+		if dst, err = f.appendValue(dst, !f.valueType.number() || infinite(f.ValueType, f.value), x.shortEscapes); err != nil {
 			dst, lost = dst[:n], err
 		}
 	}
 	return dst, lost
 }
 
-func (x *Exporter) appendJSONValue(dst []byte, t valueType, v []byte) ([]byte, error) {
+func (x *Exporter) appendJSONValue(dst []byte, t ValueType, v []byte) ([]byte, error) {
 	if t.number() && !infinite(t, v) {
 		return appendPlain(dst, t, v)
 	}
@@ -90,9 +90,9 @@ func (x *Exporter) appendJSONValue(dst []byte, t valueType, v []byte) ([]byte, e
 }
 
 // infinite reports whether v is a float that JSON has no number for.
-func infinite(t valueType, v []byte) bool {
+func infinite(t ValueType, v []byte) bool {
 	const exponent = 0x7ff0
-	return t == valueFloat && len(v) >= 8 && (uint16(v[7])<<8|uint16(v[6]))&exponent == exponent
+	return t == ValueFloat && len(v) >= 8 && (uint16(v[7])<<8|uint16(v[6]))&exponent == exponent
 }
 
 // appendName appends a name within quotes: as it stands, as far as JSON lets it.

@@ -111,7 +111,7 @@ func listLen(t *testing.T, b []byte) (n int) {
 // TestExportForms: what differs between the versions of Dgraph is the label, and
 // the escapes of two control characters.
 func TestExportForms(t *testing.T) {
-	list := backupList(testPost{uid: ^uint64(0), kind: 1, valueType: 9, value: "a\b\fz"})
+	list := backupList(testPost{uid: ^uint64(0), kind: 1, ValueType: 9, value: "a\b\fz"})
 	for _, c := range []struct {
 		form      Form
 		ns        uint64
@@ -208,7 +208,7 @@ func TestExportNoText(t *testing.T) {
 			`[{"uid":"0x1","namespace":"0x0","p":[{"uid":"0x2","p|a":"x","p|b":"true"}]},{"uid":"0x1","namespace":"0x0","p":[{"uid":"0x3"}]}]`,
 		},
 		{
-			backupList(testPost{uid: 2, kind: 1, valueType: 2, value: "short"}, testPost{uid: 3, kind: 1, value: "v"}, testPost{uid: 4, kind: 1, valueType: 7}),
+			backupList(testPost{uid: 2, kind: 1, ValueType: 2, value: "short"}, testPost{uid: 3, kind: 1, value: "v"}, testPost{uid: 4, kind: 1, ValueType: 7}),
 			"<0x1> <p> \"v\" <0x0> .\n", `[{"uid":"0x1","namespace":"0x0","p":"v"}]`,
 		},
 	} {
@@ -233,7 +233,7 @@ func TestExportNoText(t *testing.T) {
 // TestExportJSONReadable: where Dgraph's JSON could not be read, this one can.
 func TestExportJSONReadable(t *testing.T) {
 	inf := "\x00\x00\x00\x00\x00\x00\xf0\x7f"
-	list := backupList(testPost{uid: 2, kind: 2, lang: "x\"y", value: inf, valueType: 3, facets: []testFacet{{"q\\", 2, inf}}})
+	list := backupList(testPost{uid: 2, kind: 2, lang: "x\"y", value: inf, ValueType: 3, facets: []testFacet{{"q\\", 2, inf}}})
 	k := Key{Kind: KeyData, Predicate: Predicate{Name: "a\"b\n"}, UID: 1}
 	got, err := NewExporter(FormV23).AppendJSON(nil, &k, list)
 	if err != nil {
@@ -325,14 +325,14 @@ func TestSchemaLines(t *testing.T) {
 // A testPost is a posting to make a list of.
 type testPost struct {
 	uid             uint64
-	kind, valueType uint64
+	kind, ValueType uint64
 	value, lang     string
 	facets          []testFacet
 }
 
 type testFacet struct {
 	key       string
-	valueType uint64
+	ValueType uint64
 	value     string
 }
 
@@ -351,13 +351,13 @@ func backupList(posts ...testPost) []byte {
 			b = append(b, byte(p.uid>>(8*i)))
 		}
 		b = appendBytesField(b, 2, []byte(p.value))
-		b = appendVarintField(b, 3, p.valueType)
+		b = appendVarintField(b, 3, p.ValueType)
 		b = appendVarintField(b, 4, p.kind)
 		b = appendBytesField(b, 5, []byte(p.lang))
 		for _, f := range p.facets {
 			c := appendBytesField(nil, 1, []byte(f.key))
 			c = appendBytesField(c, 2, []byte(f.value))
-			b = appendBytesField(b, 9, appendVarintField(c, 3, f.valueType))
+			b = appendBytesField(b, 9, appendVarintField(c, 3, f.ValueType))
 		}
 		list = appendBytesField(list, 2, b)
 	}

@@ -116,7 +116,7 @@ func (x *Exporter) label(name Predicate) (string, error) {
 // A schemaText is what a schema's text says of a predicate. There is more in the
 // message that no version of Dgraph exports, as @noconflict.
 type schemaText struct {
-	valueType      valueType
+	ValueType      ValueType
 	index, reverse bool
 	tokenizers     []string
 	vectors        []string // name(key:"value",...)
@@ -128,7 +128,7 @@ func (s *schemaText) parse(b []byte) error {
 	return eachField(b, func(f *field) error {
 		switch {
 		case f.is(2, protowire.VarintType):
-			s.valueType = valueType(f.u)
+			s.ValueType = ValueType(f.u)
 		case f.is(3, protowire.VarintType):
 			s.index, s.reverse = f.u == 1, f.u == 2
 		case f.is(4, protowire.BytesType):
@@ -181,7 +181,7 @@ func vectorText(b []byte) (string, error) {
 
 // String is what stands between the name of a predicate and the end of its line.
 func (s *schemaText) String() string {
-	text := s.valueType.name()
+	text := s.ValueType.name()
 	if s.list {
 		text = "[" + text + "]"
 	}

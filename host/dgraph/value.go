@@ -19,50 +19,51 @@ import (
 // a big float beyond 1e±4932, which could take seconds to write.
 var ErrNoText = errors.New("no text form")
 
-// A valueType is the type of a value, as postings and schema entries number it.
-type valueType uint64
+// A ValueType is the type of a value, as postings and schema entries number it.
+type ValueType uint64
 
+// The types of values (dgraph-format.md, section 2.7).
 const (
-	valueDefault  valueType = 0
-	valueBinary   valueType = 1
-	valueInt      valueType = 2
-	valueFloat    valueType = 3
-	valueBool     valueType = 4
-	valueDatetime valueType = 5
-	valueGeo      valueType = 6
-	valueUID      valueType = 7
-	valuePassword valueType = 8
-	valueString   valueType = 9
-	valueBigFloat valueType = 11
-	valueVector   valueType = 12
+	ValueDefault  ValueType = 0
+	ValueBinary   ValueType = 1
+	ValueInt      ValueType = 2
+	ValueFloat    ValueType = 3
+	ValueBool     ValueType = 4
+	ValueDatetime ValueType = 5
+	ValueGeo      ValueType = 6
+	ValueUID      ValueType = 7
+	ValuePassword ValueType = 8
+	ValueString   ValueType = 9
+	ValueBigFloat ValueType = 11
+	ValueVector   ValueType = 12
 )
 
 // name is what a schema calls t; "" for what no schema can hold.
-func (t valueType) name() string {
+func (t ValueType) name() string {
 	switch t {
-	case valueDefault:
+	case ValueDefault:
 		return "default"
-	case valueBinary:
+	case ValueBinary:
 		return "binary"
-	case valueInt:
+	case ValueInt:
 		return "int"
-	case valueFloat:
+	case ValueFloat:
 		return "float"
-	case valueBool:
+	case ValueBool:
 		return "bool"
-	case valueDatetime:
+	case ValueDatetime:
 		return "datetime"
-	case valueGeo:
+	case ValueGeo:
 		return "geo"
-	case valueUID:
+	case ValueUID:
 		return "uid"
-	case valuePassword:
+	case ValuePassword:
 		return "password"
-	case valueString:
+	case ValueString:
 		return "string"
-	case valueBigFloat:
+	case ValueBigFloat:
 		return "bigfloat"
-	case valueVector:
+	case ValueVector:
 		return "float32vector"
 	}
 	return ""
@@ -70,44 +71,44 @@ func (t valueType) name() string {
 
 // rdf is the datatype that RDF text gives values of t; "" for the default type,
 // which has none.
-func (t valueType) rdf() string {
+func (t ValueType) rdf() string {
 	switch t {
-	case valueBinary:
+	case ValueBinary:
 		return "xs:base64Binary"
-	case valueInt:
+	case ValueInt:
 		return "xs:int"
-	case valueFloat:
+	case ValueFloat:
 		return "xs:float"
-	case valueBool:
+	case ValueBool:
 		return "xs:boolean"
-	case valueDatetime:
+	case ValueDatetime:
 		return "xs:dateTime"
-	case valueGeo:
+	case ValueGeo:
 		return "geo:geojson"
-	case valuePassword:
+	case ValuePassword:
 		return "xs:password"
-	case valueString:
+	case ValueString:
 		return "xs:string"
-	case valueBigFloat:
+	case ValueBigFloat:
 		return "xs:decimal"
-	case valueVector:
+	case ValueVector:
 		return "xs:[]float32"
 	}
 	return ""
 }
 
 // text reports whether values of t are stored as the text that they are.
-func (t valueType) text() bool {
-	return t == valueDefault || t == valueString || t == valuePassword || t == valueBinary
+func (t ValueType) text() bool {
+	return t == ValueDefault || t == ValueString || t == ValuePassword || t == ValueBinary
 }
 
 // number reports whether values of t stand in JSON without quotes. Big floats,
 // which other readers would round, do not.
-func (t valueType) number() bool { return t == valueInt || t == valueFloat }
+func (t ValueType) number() bool { return t == ValueInt || t == ValueFloat }
 
 // appendQuoted appends the value v of type t as a JSON string, which is how RDF
 // text holds every value. shortEscapes is as in appendString.
-func appendQuoted(dst []byte, t valueType, v []byte, shortEscapes bool) ([]byte, error) {
+func appendQuoted(dst []byte, t ValueType, v []byte, shortEscapes bool) ([]byte, error) {
 	if t.text() {
 		return appendString(dst, bytes.TrimRight(v, "\x00"), shortEscapes), nil
 	}
@@ -121,33 +122,33 @@ func appendQuoted(dst []byte, t valueType, v []byte, shortEscapes bool) ([]byte,
 
 // appendPlain appends the text of a value whose type is not text itself. Nothing in
 // it needs an escape. After an error dst is as it was.
-func appendPlain(dst []byte, t valueType, v []byte) ([]byte, error) {
+func appendPlain(dst []byte, t ValueType, v []byte) ([]byte, error) {
 	switch t {
-	case valueInt:
+	case ValueInt:
 		if len(v) >= 8 {
 			return strconv.AppendInt(dst, int64(binary.LittleEndian.Uint64(v)), 10), nil
 		}
-	case valueFloat:
+	case ValueFloat:
 		if len(v) >= 8 {
 			return strconv.AppendFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(v)), 'G', -1, 64), nil
 		}
-	case valueBool:
+	case ValueBool:
 		if len(v) > 0 && v[0] <= 1 {
 			return strconv.AppendBool(dst, v[0] == 1), nil
 		}
-	case valueDatetime:
+	case ValueDatetime:
 		return appendTime(dst, v)
-	case valueGeo:
+	case ValueGeo:
 		return appendGeo(dst, v)
-	case valueBigFloat:
+	case ValueBigFloat:
 		return appendBigFloat(dst, v)
-	case valueVector:
+	case ValueVector:
 		return appendVector(dst, v), nil
 	}
 	return dst, fmt.Errorf("%w: %d bytes as %s", ErrNoText, len(v), t.describe())
 }
 
-func (t valueType) describe() string {
+func (t ValueType) describe() string {
 	if s := t.name(); s != "" {
 		return s
 	}
