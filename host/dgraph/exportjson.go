@@ -75,7 +75,7 @@ func (x *Exporter) appendFacets(dst []byte, k *Key, p *post) (_ []byte, lost err
 		dst = appendName(append(dst, '|'), f.key)
 		dst = append(dst, `":`...)
 		var err error
-		if dst, err = f.appendValue(dst, !f.valueType.number() || infinite(f.ValueType, f.value), x.shortEscapes); err != nil {
+		if dst, err = f.appendValue(dst, !f.valueType.number() || infinite(f.valueType, f.value), x.shortEscapes); err != nil {
 			dst, lost = dst[:n], err
 		}
 	}
