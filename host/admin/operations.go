@@ -47,6 +47,7 @@ type LocationRequest struct {
 	SecretKey    sdk.Secret
 	SessionToken sdk.Secret
 	Anonymous    bool
+	Settings     func() (map[string]any, error) // more of the plugin's, which may be secret; nil: none
 }
 
 // A BackupRequest asks for one backup of the store.
