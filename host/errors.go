@@ -32,6 +32,11 @@ var (
 	// ErrUnknown means that the destination failed while a backup was being
 	// committed, and does not say whether it was.
 	ErrUnknown = errors.New("outcome not known")
+
+	// ErrKeyMissing means that only encrypted backups can continue the series, and
+	// ErrKeyGiven that only those can that are not.
+	ErrKeyMissing = errors.New("its last backup is encrypted and no key was given")
+	ErrKeyGiven   = errors.New("its last backup is not encrypted and a key was given")
 )
 
 // IsDamage reports whether err says that a backup or a database is damaged, as

@@ -243,9 +243,9 @@ func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest
 	case last.Kind != m.Kind:
 		return refuse("it holds data of kind %s and this database is of kind %s", last.Kind, m.Kind)
 	case last.Encrypted && !m.Encrypted:
-		return usage("give the series' key, or --force-full for a new series", "cannot continue series %s: its last backup is encrypted and no key was given", last.Series)
+		return usage("give the series' key, or --force-full for a new series", "cannot continue series %s: %w", last.Series, ErrKeyMissing)
 	case !last.Encrypted && m.Encrypted:
-		return usage("leave the key out, or --force-full for a new series", "cannot continue series %s: its last backup is not encrypted and a key was given", last.Series)
+		return usage("leave the key out, or --force-full for a new series", "cannot continue series %s: %w", last.Series, ErrKeyGiven)
 	case last.Form > m.Form:
 		return usage("use --compat as before, or --force-full", "cannot continue series %s: its backups are of a later form (%d) than %s (%d)", last.Series, last.Form, m.Record.Compat, m.Form)
 	case m.ReadTs == last.ReadTs: // no reason for a full backup: nothing is newer

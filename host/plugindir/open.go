@@ -3,6 +3,7 @@ package plugindir
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,15 @@ type Opened struct {
 	Destination sdk.Destination
 	URI         string // for messages: without user, password and settings
 	Plugin      Plugin
+}
+
+// Close has the plugin forget the location and the settings it was opened with. The plugin
+// itself runs on.
+func (o *Opened) Close() error {
+	if c, ok := o.Destination.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // OpenDestination opens the location that uri names: a plain path, or a URI
