@@ -169,17 +169,12 @@ func appendTime(dst, v []byte) ([]byte, error) {
 // appendBigFloat appends ten significant digits, which is all that Dgraph's
 // own export writes of a big float: the rest is in the backup only.
 func appendBigFloat(dst, v []byte) ([]byte, error) {
-	const (
-		precision = 200     // bits that Dgraph computes with
-		longest   = 256     // bytes; what those bits need is a third of it
-		largest   = 1 << 14 // binary exponent; printing takes its square in time, and 2^31 is possible
-	)
 	var f big.Float
-	f.SetPrec(precision)
-	if len(v) > longest || f.UnmarshalText(v) != nil {
+	f.SetPrec(bigPrecision)
+	if len(v) > bigLongest || f.UnmarshalText(v) != nil {
 		return dst, fmt.Errorf("%w: %d bytes as bigfloat", ErrNoText, len(v))
 	}
-	if e := f.MantExp(nil); e > largest || e < -largest {
+	if e := f.MantExp(nil); e > bigLargest || e < -bigLargest {
 		return dst, fmt.Errorf("%w: bigfloat with the exponent %d", ErrNoText, e)
 	}
 	return f.Append(dst, 'g', 10), nil
