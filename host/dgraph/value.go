@@ -38,6 +38,9 @@ const (
 	ValueVector   ValueType = 12
 )
 
+// Name is what a schema calls t; "" for what no schema can hold.
+func (t ValueType) Name() string { return t.name() }
+
 // name is what a schema calls t; "" for what no schema can hold.
 func (t ValueType) name() string {
 	switch t {
