@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// errSlow means a client that did not send its request in time.
+var errSlow = errors.New("the request took too long to arrive")
+
+// body reads all of a request's body, at most limit bytes. Call release when it is done with.
+// What all requests together have in memory is bounded.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data []byte, release func(), err error) {
+	size := r.ContentLength
+	if size > limit {
+		return nil, nil, &http.MaxBytesError{Limit: limit}
+	}
+	if size < 0 {
+		size = limit
+	}
+	if err := s.memory.Acquire(r.Context(), size); err != nil {
+		return nil, nil, err
+	}
+	release = func() { s.memory.Release(size) }
+	control := http.NewResponseController(w)
+	// A deadline that passes after the body would end the request's context.
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+
+	var b bytes.Buffer
+	b.Grow(int(min(size, 1<<20)))
+	in := &steady{from: http.MaxBytesReader(w, r.Body, limit), control: control, patience: s.conf.Patience, began: time.Now()}
+	if _, err = io.Copy(&b, in); err != nil {
+		release()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errSlow
+		}
+		return nil, nil, err
+	}
+	return b.Bytes(), release, nil
+}
+
+// A steady reader ends when the client stays behind the slowest rate for longer than
+// patience.
+type steady struct {
+	from     io.Reader
+	control  *http.ResponseController
+	patience time.Duration
+	began    time.Time
+	read     int64
+}
+
+func (s *steady) Read(p []byte) (int, error) {
+	// A connection that knows no deadlines, as in a test, has no slow client either.
+	_ = s.control.SetReadDeadline(s.began.Add(allowance(s.patience, s.read)))
+	n, err := s.from.Read(p)
+	s.read += int64(n)
+	return n, err
+}
+
+// refuseBody answers a request whose body could not be read.
+func refuseBody(w http.ResponseWriter, err error) {
+	w.Header().Set("Connection", "close")
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		writeError(w, http.StatusRequestEntityTooLarge, codeInvalidRequest, hinted(
+			"send it in parts, or let brock serve take larger ones", "the request is larger than %d bytes", large.Limit))
+	case errors.Is(err, errSlow):
+		writeError(w, http.StatusRequestTimeout, codeInvalidRequest, err)
+	default:
+		writeError(w, http.StatusBadRequest, codeInvalidRequest, fmt.Errorf("reading the request: %w", err))
+	}
+}
+
+// wholeBody gives h requests whose bodies have arrived: h may then take its time.
+func (s *Server) wholeBody(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, release, err := s.body(w, r, s.conf.AdminBytes)
+		if err != nil {
+			refuseBody(w, err)
+			return
+		}
+		defer release()
+		r.Body = io.NopCloser(bytes.NewReader(data))
+		r.ContentLength = int64(len(data))
+		h.ServeHTTP(w, r)
+	})
+}
