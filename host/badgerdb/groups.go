@@ -64,6 +64,9 @@ func FindGroups(postings string) (map[uint32]string, error) {
 	return groups, nil
 }
 
+// IsGroupDir reports whether name is that of a group's directory: p, p1, p2 and so on.
+func IsGroupDir(name string) bool { return groupDir.MatchString(name) }
+
 // groupOf reads the directory's group_id.
 func groupOf(dir string, otherwise uint32) (uint32, error) {
 	b, err := os.ReadFile(filepath.Join(dir, groupFile))

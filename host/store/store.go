@@ -1,17 +1,18 @@
-// Package store is the host's own live database: a posting store in Dgraph's layout on
-// Badger v3, which a Dgraph alpha can open and which opens what an alpha or a
-// restore wrote.
 package store
 
 import (
 	"context"
 	"errors"
-	"iter"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v3"
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/brock-backup/brock/host/badgerdb"
-	"github.com/brock-backup/brock/host/dgraph"
 	"github.com/brock-backup/brock/sdk"
 )
 
@@ -26,93 +27,159 @@ var (
 	// what it is about.
 	ErrInvalid = errors.New("invalid request")
 
+	// ErrConflict means that something a transaction touches was changed after it began.
+	ErrConflict = errors.New("transaction has been aborted, please retry")
+
 	// ErrClosed means a store that is closed.
 	ErrClosed = errors.New("the store is closed")
+
+	// ErrDamaged means that what is stored is not what was written.
+	ErrDamaged = errors.New("damaged")
 )
 
 // Options say how a store is opened.
 type Options struct {
-	Dir           string // holds p1, p2, ..., or is one p directory; made if there is none
-	EncryptionKey sdk.Secret
+	Dir           string     // holds p1, p2, ... or p, or is one p directory; made if there is none
+	EncryptionKey sdk.Secret // of the database: 16, 24 or 32 bytes; none if it is not encrypted
 	Logger        hclog.Logger
 	Groups        int  // of a new database, 1 if 0
 	StrictSchema  bool // refuse @index, @reverse and @count, whose keys are not built
+
+	crash func(step string) error // tests: a crash before this step
 }
 
 // A Store is an open database. Its methods may be used concurrently.
-type Store struct{}
+type Store struct {
+	opt  Options
+	lock *os.File // of the log's directory
+
+	log      *log
+	requests chan *request
+	stop     chan struct{} // closed: nothing new is accepted
+	done     chan struct{} // closed: the committer has ended
+	side     sync.WaitGroup
+
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	draining  atomic.Bool
+	replacing sync.Mutex
+	forgets   sync.Mutex // files of the log
+	hot       hotKeys    // the committer's
+	rolls     chan roll
+
+	// The committer alone writes what follows; mu is for those who read.
+	mu      sync.RWMutex
+	dbs     *databases
+	schema  *schema // replaced, never changed
+	ts      uint64  // given out last
+	applied uint64  // the last commit that can be read
+	uid     uint64  // given out last
+	leased  uint64  // what the log says of uid
+	ns      uint64  // the highest namespace there is or was
+	failed  error   // nothing can be written until the next start
+	touched touched
+	epoch   uint64         // counts what a roll-up must not overlook
+	reading map[uint64]int // read timestamps of views
+}
+
+// databases are the open Badgers, by group. They are closed when the last of those who
+// read has gone.
+type databases struct {
+	byGroup map[uint32]*badger.DB
+	readers sync.WaitGroup
+	closing bool // no more readers
+}
+
+func (d *databases) groups() []uint32 { return slices.Sorted(maps.Keys(d.byGroup)) }
+
+func (d *databases) close() error {
+	d.readers.Wait()
+	var errs []error
+	for _, db := range d.byGroup {
+		errs = append(errs, db.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Open opens the database in o.Dir, or makes one. What a crash has interrupted is
 // completed first.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errors.ErrUnsupported }
-
-// Close waits for what is under way.
-func (s *Store) Close() error { return errors.ErrUnsupported }
-
-// An Edge is one thing that a mutation sets or deletes.
-type Edge struct {
-	UID       uint64           // the node, not 0
-	Predicate dgraph.Predicate // with Name "" only with Star: all that the node's types name
-	Object    uint64           // an edge to this node; 0: a value
-	Value     dgraph.Value     // is converted to the predicate's type
-	Lang      string
-	Star      bool // to delete: all of the predicate; with Lang only what is in that language
+func Open(ctx context.Context, o Options) (_ *Store, err error) {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Groups < 0 || o.Groups > maxGroups {
+		return nil, fmt.Errorf("%w: %d groups; there can be 1 to %d", ErrInvalid, o.Groups, maxGroups)
+	}
+	s := &Store{
+		opt: o, requests: make(chan *request, maxBatch), stop: make(chan struct{}), done: make(chan struct{}),
+		rolls: make(chan roll, maxRolls), schema: newSchema(), reading: map[uint64]int{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			s.cancel()
+			err = errors.Join(err, s.release())
+		}
+	}()
+	if err := s.openDirs(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.recover(ctx); err != nil {
+		return nil, err
+	}
+	go s.run()
+	s.side.Go(s.rollUps)
+	if err := s.addReserved(ctx); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
 }
 
-// A Mutation is one transaction: all of it is done or nothing. Deletes come first.
-type Mutation struct {
-	Del, Set []Edge
+const maxGroups = 64
+
+// Close commits what is under way and closes the database. Sources and views must be
+// closed before; it waits for them.
+func (s *Store) Close() error {
+	if !s.end() {
+		return nil
+	}
+	var err error
+	if s.failed == nil {
+		err = s.checkpoint()
+	}
+	return errors.Join(err, s.release())
 }
 
-// Mutate commits m and returns its timestamp. When it returns, m is durable
-// and visible.
-func (s *Store) Mutate(ctx context.Context, m Mutation) (commitTs uint64, err error) {
-	return 0, errors.ErrUnsupported
+// end lets the committer and its companions end. It reports whether this is the first
+// time.
+func (s *Store) end() bool {
+	s.mu.Lock()
+	first := s.ctx.Err() == nil
+	if first {
+		s.cancel()
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	<-s.done
+	s.side.Wait()
+	return first
 }
 
-// NewUIDs returns the first of n uids that nobody else gets.
-func (s *Store) NewUIDs(n int) (first uint64, err error) { return 0, errors.ErrUnsupported }
-
-// Alter changes or adds predicates and types.
-func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, types []dgraph.TypeSchema) error {
-	return errors.ErrUnsupported
+// release closes all files.
+func (s *Store) release() error {
+	var errs []error
+	if s.dbs != nil {
+		errs = append(errs, s.dbs.close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
-
-// DropAll removes everything, and records it as DROP_ALL.
-func (s *Store) DropAll(ctx context.Context) error { return errors.ErrUnsupported }
-
-// DropData removes all data of a namespace; schema and types stay. It records DROP_DATA.
-func (s *Store) DropData(ctx context.Context, namespace uint64) error { return errors.ErrUnsupported }
-
-// DropAttr removes a predicate, data and schema, and records DROP_ATTR. There need be none.
-func (s *Store) DropAttr(ctx context.Context, p dgraph.Predicate) error { return errors.ErrUnsupported }
-
-// DropType removes a type. Dgraph records nothing: every backup holds all types.
-func (s *Store) DropType(ctx context.Context, name dgraph.Predicate) error {
-	return errors.ErrUnsupported
-}
-
-// DropNamespace removes a namespace, and records DROP_NS in namespace 0.
-func (s *Store) DropNamespace(ctx context.Context, namespace uint64) error {
-	return errors.ErrUnsupported
-}
-
-// Move gives a predicate to another group. All its keys get a new version there.
-func (s *Store) Move(ctx context.Context, p dgraph.Predicate, group uint32) error {
-	return errors.ErrUnsupported
-}
-
-// A PredicateState is a predicate and where it lives.
-type PredicateState struct {
-	dgraph.PredicateSchema
-	Group uint32
-}
-
-// Schema returns all predicates, by namespace and name.
-func (s *Store) Schema() []PredicateState { return nil }
-
-// Types returns all types, by namespace and name.
-func (s *Store) Types() []dgraph.TypeSchema { return nil }
 
 // A State tells how far a store has come.
 type State struct {
@@ -123,47 +190,58 @@ type State struct {
 }
 
 // State returns the present state.
-func (s *Store) State() State { return State{} }
-
-// View opens the database as it is now, for reading.
-func (s *Store) View() (*View, error) { return nil, errors.ErrUnsupported }
-
-// ViewAt opens the database as it was at readTs. What was dropped since is not there.
-func (s *Store) ViewAt(readTs uint64) (*View, error) { return nil, errors.ErrUnsupported }
-
-// A View is the database at one timestamp.
-type View struct{}
-
-// Close must be called.
-func (v *View) Close() {}
-
-// ReadTs is the timestamp.
-func (v *View) ReadTs() uint64 { return 0 }
-
-// Postings returns the edges or values of p at a node, by uid; none if there are none.
-func (v *View) Postings(p dgraph.Predicate, uid uint64) ([]dgraph.Posting, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// UIDs yields the nodes that have p, ascending.
-func (v *View) UIDs(p dgraph.Predicate) iter.Seq2[uint64, error] { return nil }
-
-// Source opens the database for a backup, at a new read timestamp. What is written or
-// dropped from now on does not change what it shows. Close it.
-func (s *Store) Source(ctx context.Context, o badgerdb.Options) (*badgerdb.Source, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Replace puts another database in the place of this one. The function writes it to
-// dir, as p1, p2, ..., every list at that version; until it returns, reads go on and
-// writes fail with ErrDraining. An error leaves everything as it was. A backup that
-// follows sees a DROP_ALL and all of the new data.
-func (s *Store) Replace(ctx context.Context, restore func(ctx context.Context, dir string, version uint64) error) error {
-	return errors.ErrUnsupported
+func (s *Store) State() State {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return State{Groups: s.dbs.groups(), MaxTs: s.ts, MaxUID: s.uid, MaxNs: s.ns}
 }
 
 // SetDraining refuses writes, or allows them again.
-func (s *Store) SetDraining(on bool) {}
+func (s *Store) SetDraining(on bool) { s.draining.Store(on) }
 
 // Draining reports whether writes are refused.
-func (s *Store) Draining() bool { return false }
+func (s *Store) Draining() bool { return s.draining.Load() }
+
+// NewUIDs returns the first of n uids that nobody else gets.
+func (s *Store) NewUIDs(n int) (first uint64, err error) {
+	if n < 1 || n > maxUIDs {
+		return 0, fmt.Errorf("%w: %d uids; 1 to %d can be had at once", ErrInvalid, n, maxUIDs)
+	}
+	s.mu.Lock()
+	if s.uid+uint64(n) <= s.leased {
+		first, s.uid = s.uid+1, s.uid+uint64(n)
+		s.mu.Unlock()
+		return first, nil
+	}
+	s.mu.Unlock()
+	err = s.exclusive(context.Background(), func() error { return s.lease(uint64(n)) })
+	if err != nil {
+		return 0, err
+	}
+	return s.NewUIDs(n)
+}
+
+const (
+	maxUIDs  = 1 << 24
+	uidLease = 100_000
+)
+
+// lease logs that uids are given out, many at once.
+func (s *Store) lease(n uint64) error {
+	s.mu.RLock()
+	want := s.uid + n + uidLease
+	s.mu.RUnlock()
+	if want > maxUID {
+		return fmt.Errorf("%w: there are no more uids", ErrInvalid)
+	}
+	if err := s.write(&record{kind: recordTs, ts: s.ts, uid: want}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.leased = want
+	s.mu.Unlock()
+	return nil
+}
+
+// maxUID is below the uids that stand for values.
+const maxUID = 1<<63 - 1

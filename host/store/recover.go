@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// maxLog is how long a file of the log becomes.
+const maxLog = 64 << 20
+
+// recover replays the log and reads the schema.
+func (s *Store) recover(ctx context.Context) (err error) {
+	var move *record // that has begun
+	s.log, err = openLog(s.logDir(), func(r *record) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.ts, s.uid = max(s.ts, r.ts), max(s.uid, r.uid)
+		switch r.kind {
+		case recordCommit, recordDrop, recordTs, recordMove, recordMoved:
+		default:
+			return fmt.Errorf("%w: a record of kind %d, which this version does not know", ErrDamaged, r.kind)
+		}
+		if r.kind == recordMove || r.kind == recordMoved {
+			copied := *r
+			move = &copied
+		}
+		return s.apply(s.dbs, r)
+	})
+	if err != nil {
+		return err
+	}
+	for _, db := range s.dbs.byGroup {
+		s.ts = max(s.ts, db.MaxVersion())
+	}
+	s.leased = s.uid
+	if err := s.finishMove(ctx, move); err != nil {
+		return err
+	}
+	sc, err := loadSchema(s.dbs)
+	if err != nil {
+		return err
+	}
+	s.setSchema(sc)
+	s.applied = s.ts
+	for g, db := range s.dbs.byGroup {
+		if banned := db.BannedNamespaces(); len(banned) > 0 {
+			s.opt.Logger.Info("namespaces were deleted by Dgraph and cannot be written to", "group", g, "namespaces", len(banned))
+		}
+	}
+	return s.checkpoint()
+}
+
+// checkpoint makes Badger durable and the log empty. Nothing is committed meanwhile.
+func (s *Store) checkpoint() error {
+	if err := s.log.next(); err != nil {
+		return err
+	}
+	return s.forget(s.log.n)
+}
+
+// rotate begins a new file of the log, and lets go of those before it once Badger is
+// durable, beside the committer's work.
+func (s *Store) rotate() {
+	if err := s.log.next(); err != nil {
+		s.fail(err)
+		return
+	}
+	n := s.log.n
+	s.mu.Lock()
+	dbs, discard := s.dbs, s.applied
+	dbs.readers.Add(1)
+	for readTs := range s.reading {
+		discard = min(discard, readTs)
+	}
+	s.mu.Unlock()
+	for _, db := range dbs.byGroup {
+		db.SetDiscardTs(discard) // of what was rolled up, older versions can go
+	}
+	s.side.Go(func() {
+		defer dbs.readers.Done()
+		if err := s.forget(n); err != nil {
+			s.opt.Logger.Error("the log cannot be shortened", "error", err)
+		}
+	})
+}
+
+// forget removes the files of the log before number n, whose entries are all in Badger.
+func (s *Store) forget(n int) error {
+	s.forgets.Lock()
+	defer s.forgets.Unlock()
+	if err := s.dbs.sync(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	st := savedState{Ts: s.ts, UID: max(s.uid, s.leased), Ns: s.ns}
+	s.mu.RUnlock()
+	if err := s.saveState(st); err != nil {
+		return err
+	}
+	return s.log.forget(n)
+}
+
+// sync makes durable what was written to Badger. Badger's own Sync leaves the logs of its
+// memtables out; pages that are written through a mapping are the file's all the same.
+func (d *databases) sync() error {
+	for _, db := range d.byGroup {
+		if err := db.Sync(); err != nil {
+			return err
+		}
+		dir := db.Opts().Dir
+		logs, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.mem"))
+		if err != nil {
+			return err
+		}
+		for _, path := range logs {
+			if err := syncFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // then it is in a table
+				return err
+			}
+		}
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// escapeGlob makes a directory's name stand for itself in a pattern.
+func escapeGlob(dir string) string {
+	var b []byte
+	for i := range len(dir) {
+		switch dir[i] {
+		case '*', '?', '[', '\\':
+			b = append(b, '\\')
+		}
+		b = append(b, dir[i])
+	}
+	return string(b)
+}

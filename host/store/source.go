@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+
+	"github.com/brock-backup/brock/host/badgerdb"
+	"github.com/brock-backup/brock/host/manifest"
+)
+
+// Source opens the database for a backup, at a new read timestamp. What is written or
+// dropped from now on does not change what it shows. Close it.
+func (s *Store) Source(ctx context.Context, o badgerdb.Options) (*badgerdb.Source, error) {
+	o.Kind, o.EncryptionKey = manifest.KindDgraph, s.opt.EncryptionKey
+	if o.Logger == nil {
+		o.Logger = s.opt.Logger
+	}
+	var pinned *badgerdb.Live
+	err := s.exclusive(ctx, func() error {
+		o.ReadTs = s.ts + 1
+		if err := s.write(&record{kind: recordTs, ts: o.ReadTs, uid: s.leasedUIDs()}); err != nil {
+			return err
+		}
+		dbs := s.dbs
+		o.OnClose = dbs.readers.Done
+		dbs.readers.Add(1)
+		var err error
+		if pinned, err = badgerdb.PinLive(dbs.byGroup, o); err != nil {
+			dbs.readers.Done()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pinned.Open()
+}
+
+func (s *Store) leasedUIDs() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.leased
+}
