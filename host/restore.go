@@ -29,6 +29,7 @@ type RestoreRequest struct {
 	// lists too, instead of everything at 1. The directory can then be backed up
 	// incrementally from where its series stands.
 	KeepVersions bool
+	Version      uint64          // every list is written at this version; 0: at 1, or as KeepVersions says
 	Compat       manifest.Compat // whose directories are written; v23 if empty
 }
 
@@ -125,7 +126,7 @@ func (e *Engine) restoreGroup(ctx context.Context, s *state, req RestoreRequest,
 	if compat == "" {
 		compat = manifest.CompatV23
 	}
-	r := &restorer{from: s.newest().Form, to: compat.Form(), keepVersions: req.KeepVersions, newest: groupTs(s.newest(), group), res: res}
+	r := &restorer{from: s.newest().Form, to: compat.Form(), keepVersions: req.KeepVersions, version: max(1, req.Version), newest: groupTs(s.newest(), group), res: res}
 	if compat == manifest.CompatV20 {
 		r.layout = dgraph.LayoutV20
 	}
@@ -151,6 +152,7 @@ type restorer struct {
 	layout       dgraph.Layout
 	from, to     dgraph.Form
 	keepVersions bool
+	version      uint64 // of every list, unless they keep theirs
 	newest       uint64 // version that there may be: the series goes on above it
 	res          *RestoreResult
 
@@ -177,7 +179,7 @@ func (r *restorer) dgraph(key []byte, e *backupfile.Entry) (err error) {
 		key = r.keyBuf
 	}
 	r.res.MaxNs = max(r.res.MaxNs, r.key.Namespace)
-	version := uint64(1)
+	version := r.version
 	if r.keepVersions {
 		// An entry has its backup's read timestamp, which the group may not have
 		// come to. Above that, a record of a drop would count as new.
