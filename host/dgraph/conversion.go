@@ -29,13 +29,13 @@ var errNoConversion = errors.New("values of that type are not converted")
 
 func (v Value) conversionError(to ValueType, reason error) error {
 	if v.Type == ValuePassword {
-		return fmt.Errorf("%w %s: a %s: %w", ErrValue, to.describe(), v.Type.describe(), reason)
+		return fmt.Errorf("%w %s: a %s: %w", ErrValue, to.String(), v.Type.String(), reason)
 	}
 	text, err := v.AppendText(nil)
 	if err != nil {
 		text = fmt.Appendf(nil, "%x", v.Data[:min(len(v.Data), 20)])
 	}
-	return valueError(to, string(text), v.Type.describe(), reason)
+	return valueError(to, string(text), v.Type.String(), reason)
 }
 
 func (v Value) convert(to ValueType) ([]byte, error) {
@@ -173,7 +173,7 @@ func (v Value) fromBigFloat(to ValueType) ([]byte, error) {
 
 func (v Value) bits() (uint64, error) {
 	if len(v.Data) < 8 {
-		return 0, fmt.Errorf("%w: %d bytes as %s", ErrNoText, len(v.Data), v.Type.describe())
+		return 0, fmt.Errorf("%w: %d bytes as %s", ErrNoText, len(v.Data), v.Type.String())
 	}
 	return binary.LittleEndian.Uint64(v.Data), nil
 }

@@ -37,19 +37,25 @@ func ParseValue(t ValueType, text string) (Value, error) {
 // valueError says what text cannot be. No password is part of it.
 func valueError(t ValueType, text, from string, reason error) error {
 	if errors.Is(reason, errPassword) {
-		return fmt.Errorf("%w %s: %w", ErrValue, t.describe(), reason)
+		return fmt.Errorf("%w %s: %w", ErrValue, t.String(), reason)
 	}
-	const longest = 40
-	if r := []rune(text[:min(len(text), 4*longest+4)]); len(r) > longest {
-		text = string(r[:longest]) + "..."
-	}
+	text = shorten(text)
 	if from != "" {
 		from = " (" + from + ")"
 	}
 	if reason == nil {
-		return fmt.Errorf("%w %s: %q%s", ErrValue, t.describe(), text, from)
+		return fmt.Errorf("%w %s: %q%s", ErrValue, t.String(), text, from)
 	}
-	return fmt.Errorf("%w %s: %q%s: %w", ErrValue, t.describe(), text, from, reason)
+	return fmt.Errorf("%w %s: %q%s: %w", ErrValue, t.String(), text, from, reason)
+}
+
+// shorten cuts text for an error.
+func shorten(text string) string {
+	const longest = 40
+	if r := []rune(text[:min(len(text), 4*longest+4)]); len(r) > longest {
+		return string(r[:longest]) + "..."
+	}
+	return text
 }
 
 func parseText(t ValueType, text string) ([]byte, error) {

@@ -200,14 +200,14 @@ func TestParseValue(t *testing.T) {
 	} {
 		v, err := ParseValue(c.t, c.text)
 		if c.want == "" && c.text != "" || err != nil {
-			if c.want != "" || !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), c.t.describe()) {
-				t.Errorf("ParseValue(%s, %q) = %x, %v; want %q", c.t.describe(), c.text, v.Data, err, c.want)
+			if c.want != "" || !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), c.t.String()) {
+				t.Errorf("ParseValue(%s, %q) = %x, %v; want %q", c.t.String(), c.text, v.Data, err, c.want)
 			}
 			continue
 		}
 		got, err := v.AppendText(nil)
 		if err != nil || string(got) != c.want || v.Type != c.t {
-			t.Errorf("ParseValue(%s, %q) is %q, %v; want %q", c.t.describe(), c.text, got, err, c.want)
+			t.Errorf("ParseValue(%s, %q) is %q, %v; want %q", c.t.String(), c.text, got, err, c.want)
 		}
 	}
 }
@@ -299,13 +299,13 @@ func TestConvert(t *testing.T) {
 		v, err := c.v.Convert(c.to)
 		if c.want == "" {
 			if !errors.Is(err, ErrValue) {
-				t.Errorf("%s %q as %s = %x, %v; want ErrValue", c.v.Type.describe(), c.v.Data, c.to.describe(), v.Data, err)
+				t.Errorf("%s %q as %s = %x, %v; want ErrValue", c.v.Type.String(), c.v.Data, c.to.String(), v.Data, err)
 			}
 			continue
 		}
 		got, terr := v.AppendText(nil)
 		if err != nil || terr != nil || string(got) != c.want || v.Type != c.to {
-			t.Errorf("%s %q as %s is %q, %v, %v; want %q", c.v.Type.describe(), c.v.Data, c.to.describe(), got, err, terr, c.want)
+			t.Errorf("%s %q as %s is %q, %v, %v; want %q", c.v.Type.String(), c.v.Data, c.to.String(), got, err, terr, c.want)
 		}
 	}
 }
@@ -348,7 +348,7 @@ func TestAppendJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := v.AppendJSON([]byte("x")); err != nil || string(got) != "x"+c.want {
-			t.Errorf("%s %q = %s, %v; want %s", c.t.describe(), c.text, got, err, c.want)
+			t.Errorf("%s %q = %s, %v; want %s", c.t.String(), c.text, got, err, c.want)
 		}
 	}
 	for _, v := range []Value{
@@ -357,7 +357,7 @@ func TestAppendJSON(t *testing.T) {
 		{ValueUID, nil},
 	} {
 		if got, err := v.AppendJSON([]byte("x")); !errors.Is(err, ErrNoText) || string(got) != "x" {
-			t.Errorf("%s %x = %s, %v; want ErrNoText", v.Type.describe(), v.Data, got, err)
+			t.Errorf("%s %x = %s, %v; want ErrNoText", v.Type.String(), v.Data, got, err)
 		}
 	}
 	inf, err := ParseValue(ValueFloat, "-Inf")
@@ -393,13 +393,13 @@ func FuzzParseValue(f *testing.F) {
 			// What it is written as is the same value.
 			out, err := v.AppendText(nil)
 			if err != nil {
-				t.Fatalf("%q as %s: %v", text, vt.describe(), err)
+				t.Fatalf("%q as %s: %v", text, vt.String(), err)
 			}
 			if back, err := ParseValue(vt, string(out)); err != nil || !bytes.Equal(back.Data, v.Data) {
-				t.Fatalf("%q as %s: %x is written %q and read %x, %v", text, vt.describe(), v.Data, out, back.Data, err)
+				t.Fatalf("%q as %s: %x is written %q and read %x, %v", text, vt.String(), v.Data, out, back.Data, err)
 			}
 			if out, err := v.AppendJSON(nil); err == nil && !json.Valid(out) {
-				t.Fatalf("%q as %s is no JSON: %s", text, vt.describe(), out)
+				t.Fatalf("%q as %s is no JSON: %s", text, vt.String(), out)
 			}
 		}
 	})
@@ -421,11 +421,11 @@ func FuzzConvert(f *testing.F) {
 				t.Fatal(err)
 			}
 			if err == nil && got.Type != to {
-				t.Fatalf("%x as %s is of type %s", data, to.describe(), got.Type.describe())
+				t.Fatalf("%x as %s is of type %s", data, to.String(), got.Type.String())
 			}
 		}
 		if out, err := v.AppendJSON(nil); err == nil && !json.Valid(out) {
-			t.Fatalf("%x as %s is no JSON: %s", data, v.Type.describe(), out)
+			t.Fatalf("%x as %s is no JSON: %s", data, v.Type.String(), out)
 		}
 	})
 }

@@ -148,10 +148,11 @@ func appendPlain(dst []byte, t ValueType, v []byte) ([]byte, error) {
 	case ValueVector:
 		return appendVector(dst, v), nil
 	}
-	return dst, fmt.Errorf("%w: %d bytes as %s", ErrNoText, len(v), t.describe())
+	return dst, fmt.Errorf("%w: %d bytes as %s", ErrNoText, len(v), t.String())
 }
 
-func (t ValueType) describe() string {
+// String is what a schema calls t.
+func (t ValueType) String() string {
 	if s := t.name(); s != "" {
 		return s
 	}
