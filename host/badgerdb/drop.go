@@ -39,8 +39,13 @@ type pending struct {
 
 // DropAll deletes everything in db, as Badger's DropAll does, and records it for backups.
 // Nothing else may write to db meanwhile.
+//
+// Where a live source is being read, it drops every prefix there is, for Badger's own
+// DropAll would take the value logs away from under the source.
 func DropAll(db *badger.DB) error {
-	return begin(db, manifest.BadgerDrop{All: true})
+	s := lockDrops(db)
+	defer s.unlockDrops()
+	return s.begin(manifest.BadgerDrop{All: true})
 }
 
 // DropPrefix deletes all keys that begin with one of the prefixes, as Badger's DropPrefix
@@ -49,7 +54,11 @@ func DropAll(db *badger.DB) error {
 // Badger passes over a prefix of which no key is visible, and keeps the deleted and expired
 // versions there: such a drop is not recorded either. Where Badger leaves visible keys,
 // they are deleted: their older versions stay until Badger compacts them away.
+//
+// A live source goes on showing what was there when it was opened.
 func DropPrefix(db *badger.DB, prefixes ...[]byte) error {
+	s := lockDrops(db)
+	defer s.unlockDrops()
 	var drops []manifest.BadgerDrop
 	for _, p := range prefixes {
 		if strings.HasPrefix(dropPrefix, string(p)) || bytes.HasPrefix(p, []byte(brockPrefix)) {
@@ -62,12 +71,19 @@ func DropPrefix(db *badger.DB, prefixes ...[]byte) error {
 	if len(drops) == 0 {
 		return nil
 	}
-	return begin(db, drops...)
+	return s.begin(drops...)
 }
 
 // FinishDrop completes a drop that a crash cut short; without one it does nothing. Call it
 // after opening a database, before anything is written to it.
 func FinishDrop(db *badger.DB) error {
+	s := lockDrops(db)
+	defer s.unlockDrops()
+	return s.finishDrop()
+}
+
+func (s *sharing) finishDrop() error {
+	db := s.db
 	b, err := os.ReadFile(filepath.Join(db.Opts().Dir, dropFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -80,14 +96,18 @@ func FinishDrop(db *badger.DB) error {
 		// The file was being written: nothing has been dropped yet.
 		return removeDropFile(db.Opts().Dir)
 	}
-	return finish(db, p)
+	return s.finish(p)
 }
 
-func begin(db *badger.DB, drops ...manifest.BadgerDrop) error {
-	if err := FinishDrop(db); err != nil {
+func (s *sharing) begin(drops ...manifest.BadgerDrop) error {
+	if err := s.finishDrop(); err != nil {
 		return err
 	}
+	db := s.db
 	p := pending{Drops: drops, Version: db.MaxVersion() + 1}
+	if now, ok := clock(db); ok {
+		p.Version = max(p.Version, now+1) // compactions remove deletes, and the highest version with them
+	}
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -99,22 +119,34 @@ func begin(db *badger.DB, drops ...manifest.BadgerDrop) error {
 	if err := syncDir(dir); err != nil {
 		return err
 	}
-	return finish(db, p)
+	return s.finish(p)
 }
 
-func finish(db *badger.DB, p pending) error {
-	if slices.ContainsFunc(p.Drops, func(d manifest.BadgerDrop) bool { return d.All }) {
+func (s *sharing) finish(p pending) error {
+	db := s.db
+	var prefixes [][]byte
+	for _, d := range p.Drops {
+		prefixes = append(prefixes, d.Prefix)
+	}
+	all := slices.ContainsFunc(p.Drops, func(d manifest.BadgerDrop) bool { return d.All })
+	switch {
+	case all && !s.read():
 		if err := db.DropAll(); err != nil {
 			return err
 		}
-	} else {
-		var prefixes [][]byte
-		for _, d := range p.Drops {
-			prefixes = append(prefixes, d.Prefix)
+	case all:
+		prefixes = nil
+		for first := range 256 {
+			prefixes = append(prefixes, []byte{byte(first)})
 		}
+		fallthrough
+	default:
 		if err := dropPrefixes(db, prefixes, p.Version); err != nil {
 			return err
 		}
+	}
+	if err := s.settle(); err != nil {
+		return err
 	}
 	if err := record(db, p); err != nil {
 		return err
@@ -151,6 +183,16 @@ func dropPrefixes(db *badger.DB, prefixes [][]byte, version uint64) error {
 		}
 	}
 	return nil
+}
+
+// DropPrefixesAt deletes all keys that begin with one of the prefixes, without a record,
+// for a database in managed mode whose owner records drops in its own way. What Badger
+// leaves is deleted at version.
+func DropPrefixesAt(db *badger.DB, version uint64, prefixes ...[]byte) error {
+	if err := dropPrefixes(db, prefixes, version); err != nil {
+		return err
+	}
+	return Settle(db)
 }
 
 // deleteBatch bounds the bytes of the keys that are deleted at once.

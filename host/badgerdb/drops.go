@@ -29,11 +29,15 @@ func (s *Source) Drops(ctx context.Context, id uint32, since uint64) ([]dgraph.D
 }
 
 // GroupTs is the newest timestamp of a group, up to ReadTs. Groups of one cluster
-// differ: what Zero has decided, a group may not have applied yet.
+// differ: what Zero has decided, a group may not have applied yet. A live source has
+// everything.
 func (s *Source) GroupTs(id uint32) uint64 {
 	g, err := s.group(id)
 	if err != nil {
 		return 0
+	}
+	if g.pin != nil {
+		return s.readTs
 	}
 	return min(g.maxVersion(), s.readTs)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"math"
 	"time"
+
+	"github.com/brock-backup/brock/host/dgraph"
 )
 
 // Badger's meta bits.
@@ -58,6 +60,9 @@ func (it *item) setValue(b []byte) bool {
 func (it *item) dead(now time.Time) bool {
 	return it.meta&metaDelete != 0 || it.expiresAt != 0 && it.expiresAt <= uint64(now.Unix())
 }
+
+// whole reports whether an item of Dgraph needs no older ones: it is no delta.
+func (it *item) whole() bool { return it.userMeta != dgraph.MetaDelta }
 
 // less orders by key, then the newest version first.
 func (it *item) less(o *item) int {

@@ -114,11 +114,14 @@ func (c *runCursor) settle() error {
 }
 
 // A merge walks over several cursors at once. Where two hold the same version of
-// a key, the one that comes first is right: it was written later.
+// a key, the one that comes first is right: it was written later. But Badger's level
+// 0 loses that order when it is compacted into itself. So in Dgraph's databases the whole list
+// comes first, which takes the place of the delta of that version when a list is rolled up.
 type merge struct {
-	all  []cursor
-	heap []ranked
-	lost func(error) error // is told of damage; what it returns ends the walk
+	all   []cursor
+	heap  []ranked
+	lists bool
+	lost  func(error) error // is told of damage; what it returns ends the walk
 }
 
 type ranked struct {
@@ -127,9 +130,15 @@ type ranked struct {
 	rank int
 }
 
-func (r *ranked) before(o *ranked) bool {
+func (m *merge) before(i, j int) bool {
+	r, o := &m.heap[i], &m.heap[j]
 	if c := r.it.less(o.it); c != 0 {
 		return c < 0
+	}
+	if m.lists {
+		if whole := r.it.whole(); whole != o.it.whole() {
+			return whole
+		}
 	}
 	return r.rank < o.rank
 }
@@ -223,10 +232,10 @@ func (m *merge) down(i int) {
 		if child >= len(m.heap) {
 			return
 		}
-		if r := child + 1; r < len(m.heap) && m.heap[r].before(&m.heap[child]) {
+		if r := child + 1; r < len(m.heap) && m.before(r, child) {
 			child = r
 		}
-		if !m.heap[child].before(&m.heap[i]) {
+		if !m.before(child, i) {
 			return
 		}
 		m.heap[i], m.heap[child] = m.heap[child], m.heap[i]

@@ -27,6 +27,7 @@ type Options struct {
 	ReadTs        uint64        // 0: the newest there is
 	AcceptDamaged bool          // leave out what cannot be read, and name it in Damaged
 	ReadWrite     bool          // read a database that was killed as its next start would find it; nothing is changed
+	OnClose       func()        // called by Close, once
 }
 
 // A Source is one database at one read timestamp: a Badger directory for each of its
@@ -56,13 +57,7 @@ func OpenSource(dirs map[uint32]string, o Options) (_ *Source, err error) {
 	if len(dirs) == 0 {
 		return nil, errors.New("no directory to read")
 	}
-	if o.Logger == nil {
-		o.Logger = hclog.NewNullLogger()
-	}
-	if o.Memory == 0 {
-		o.Memory = 256 << 20
-	}
-	s := &Source{opt: o, now: time.Now(), groups: map[uint32]*group{}, seen: map[string]bool{}}
+	s := newSource(o)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -81,14 +76,26 @@ func OpenSource(dirs map[uint32]string, o Options) (_ *Source, err error) {
 	if err := s.detect(); err != nil {
 		return nil, err
 	}
-	for id, g := range s.groups {
-		o.Logger.Debug("directory opened", "group", id, "dir", g.dir, "kind", s.kind, "read_ts", s.readTs)
-	}
 	return s, nil
+}
+
+// newSource is a source without groups.
+func newSource(o Options) *Source {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	o.Memory = cmp.Or(o.Memory, 256<<20)
+	return &Source{opt: o, now: time.Now(), groups: map[uint32]*group{}, seen: map[string]bool{}}
 }
 
 // detect finds out the kind of the database and how its keys are laid out.
 func (s *Source) detect() error {
+	defer func() {
+		for id, g := range s.groups {
+			g.lists = s.kind == manifest.KindDgraph
+			s.opt.Logger.Debug("database opened", "group", id, "dir", g.dir, "live", g.pin != nil, "kind", s.kind, "read_ts", s.readTs)
+		}
+	}()
 	found := map[uint32][][]byte{}
 	s.kind = s.opt.Kind
 	for id, g := range s.groups {
@@ -106,6 +113,9 @@ func (s *Source) detect() error {
 	}
 	if s.kind == manifest.KindBadger {
 		for _, g := range s.groups {
+			if g.pin != nil {
+				continue // has been asked when it was pinned
+			}
 			if err := pendingDrop(g.dir); err != nil {
 				return err
 			}
@@ -193,6 +203,14 @@ func (s *Source) bannedNamespaces(g *group) (map[uint64]bool, error) {
 // Kind is the kind of the database.
 func (s *Source) Kind() manifest.Kind { return s.kind }
 
+// Layout is how the keys of a Dgraph database are laid out.
+func (s *Source) Layout() dgraph.Layout {
+	for _, g := range s.groups {
+		return g.layout
+	}
+	return dgraph.LayoutV21
+}
+
 // ReadTs is the moment that the source shows.
 func (s *Source) ReadTs() uint64 { return s.readTs }
 
@@ -214,6 +232,10 @@ func (s *Source) Close() error {
 	var errs []error
 	for _, g := range s.groups {
 		errs = append(errs, g.close())
+	}
+	if s.opt.OnClose != nil {
+		s.opt.OnClose()
+		s.opt.OnClose = nil
 	}
 	return errors.Join(errs...)
 }

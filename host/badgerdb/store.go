@@ -19,6 +19,8 @@ type store struct {
 	mems   []*memtable // newest first
 	runs   []run       // level 0 newest first, then level by level
 	values *valueLog
+	pin    *pin // of a database that is open in this process; else nil
+	lists  bool // it is Dgraph's: see merge
 }
 
 // openStore opens dir. A database that was killed is refused unless cut, and is then
@@ -49,6 +51,9 @@ func openStore(dir string, key []byte, cut bool) (_ *store, err error) {
 func (s *store) close() error {
 	if s.values != nil {
 		s.values.close()
+	}
+	if s.pin != nil {
+		return s.pin.release()
 	}
 	if s.lock == nil {
 		return nil
@@ -216,7 +221,7 @@ func (s *store) maxVersion() uint64 {
 // merge walks over everything newer than since; older items may come too.
 // all reports that nothing was left out for its age.
 func (s *store) merge(since uint64, lost func(error) error) (m *merge, all bool) {
-	m, all = &merge{lost: lost}, true
+	m, all = &merge{lost: lost, lists: s.lists}, true
 	for _, mem := range s.mems {
 		if mem.maxVersion <= since {
 			all = false
