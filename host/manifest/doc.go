@@ -34,7 +34,9 @@
 //
 // Brock's own commit record is brock/<series>/<number>.json. It is created once and
 // never changed, holds everything that the manifests say and what they have
-// no place for, and ends in a digest of itself. See [EncodeRecord].
+// no place for, and ends in a digest of itself. See [EncodeRecord]. Beside it lie, signed in
+// the same way, key-<n>.json, a [KeyRecord], and pin-<number>.json, a [Pin]. A series that
+// is going to be removed ends with a [Closing] in place of the next commit record.
 //
 // All of these are hostile input. Sizes, names and the memory that a document
 // takes are bounded, a key that comes twice is refused, and no path leaves the location.

@@ -1,16 +1,11 @@
 package manifest
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -50,12 +45,7 @@ func KeyRecordName(series string, number int) string {
 
 // IsKeyRecord reports whether an object of that name is a key record, and which.
 func IsKeyRecord(name string) (number int, ok bool) {
-	dir, base := path.Split(name)
-	digits, isKey := strings.CutPrefix(strings.TrimSuffix(base, ".json"), keyPrefix)
-	number, err := strconv.Atoi(digits)
-	ok = isKey && err == nil && number > 0 && strings.Count(dir, "/") == 2 && strings.HasPrefix(dir, recordDir+"/") &&
-		base == keyPrefix+strconv.Itoa(number)+".json"
-	return number, ok
+	return numbered(name, keyPrefix, 1)
 }
 
 // The JSON of a key record, in the order of its keys.
@@ -72,39 +62,18 @@ type wireKeyRecord struct {
 // record does. It refuses what ParseKeyRecord would: the wrapping before may be given
 // up as soon as this one is stored.
 func EncodeKeyRecord(k *KeyRecord) ([]byte, error) {
-	data, err := json.Marshal(wireKeyRecord{KeyFormat, k.Created.UTC(), k.Series, k.Provider, k.KeyCheck, k.Wrapped})
-	if err != nil {
-		return nil, err
-	}
-	data = sign(data)
-	if _, err := ParseKeyRecord(data); err != nil {
-		return nil, unfit("%w", err)
-	}
-	return data, nil
+	return encodeSmall(wireKeyRecord{KeyFormat, k.Created.UTC(), k.Series, k.Provider, k.KeyCheck, k.Wrapped}, func(data []byte) error {
+		_, err := ParseKeyRecord(data)
+		return err
+	})
 }
 
 // ParseKeyRecord reads a key record. It returns ErrCorrupt for anything that
 // EncodeKeyRecord does not write, and ErrNewer for a later format.
 func ParseKeyRecord(data []byte) (*KeyRecord, error) {
-	if len(data) > MaxKeyRecordSize {
-		return nil, corrupt("%d bytes, of which at most %d are allowed", len(data), MaxKeyRecordSize)
-	}
-	object, err := signed(data)
-	if err != nil {
-		return nil, err
-	}
 	var w wireKeyRecord
-	if json.Unmarshal(object, &w) == nil && w.Format > KeyFormat {
-		return nil, newer("key record of format %d, and this Brock reads formats up to %d", w.Format, KeyFormat)
-	}
-	w = wireKeyRecord{}
-	d := json.NewDecoder(bytes.NewReader(object))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil {
-		return nil, corrupt("%v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, corrupt("more than one object")
+	if err := parseSmall(data, "key record", KeyFormat, MaxKeyRecordSize, &w); err != nil {
+		return nil, err
 	}
 	for _, text := range []string{w.Series, w.Provider, w.KeyCheck, w.Wrapped.KeyID, w.Wrapped.KeyVersion, w.Wrapped.AAD} {
 		if err := checkText("text", text); err != nil {
