@@ -107,9 +107,11 @@ func (p *plan) writeDamaged(ctx context.Context, keys []string) error {
 
 // alone makes sure that no other backup, begun in the same millisecond, writes to the same
 // directory. Whoever looks last, after its own objects are there, sees those of the
-// other; two records that name one directory would contradict each other for good.
+// other; two records that name one directory would contradict each other for good. And it
+// makes sure that no prune has taken the backup for one that was never finished.
 func (p *plan) alone(ctx context.Context) error {
 	return retry(ctx, func() error {
+		there := 0
 		for obj, err := range p.req.To.Destination.List(ctx, p.m.Path+"/") {
 			if err != nil {
 				return err
@@ -117,6 +119,11 @@ func (p *plan) alone(ctx context.Context) error {
 			if !slices.Contains(p.written, obj.Name) {
 				return &failure{fmt.Errorf("%s: %w", obj.Name, ErrConflict), ErrConflict, "run the backup again"}
 			}
+			there++
+		}
+		if there < len(p.written) {
+			return damaged("a prune takes what is older than --abandoned-after for rubbish: make that longer than a backup takes, and run the backup again",
+				"%s: %d of %d objects are gone before they were committed", p.m.Path, len(p.written)-there, len(p.written))
 		}
 		return nil
 	})
@@ -185,7 +192,8 @@ func (e *Engine) settle(ctx context.Context, d sdk.Destination, p *plan, name st
 // command that took them was killed. A location that cannot be written is left
 // as it is.
 func (e *Engine) repair(ctx context.Context, c *catalogue) {
-	if !slices.ContainsFunc(c.all, unpublished) || c.continuable() != nil {
+	one := func(m manifest.Manifest) bool { return c.unpublished(&m) }
+	if !slices.ContainsFunc(c.all, one) || c.continuable() != nil {
 		return
 	}
 	if err := c.publish(ctx); err != nil {
@@ -193,6 +201,7 @@ func (e *Engine) repair(ctx context.Context, c *catalogue) {
 	}
 }
 
-func unpublished(m manifest.Manifest) bool {
-	return !m.Published && m.Kind == manifest.KindDgraph
+// unpublished reports whether Dgraph is to be told of m. Of what is going away it is not.
+func (c *catalogue) unpublished(m *manifest.Manifest) bool {
+	return !m.Published && m.Kind == manifest.KindDgraph && !c.closed(m)
 }

@@ -26,6 +26,10 @@ type catalogue struct {
 
 	keys  map[string]map[int]*manifest.KeyRecord // by series and number
 	notes []error                                // what is broken, and can be done without
+
+	pins      map[string]*manifest.Pin     // by name; nil if it cannot be read, and holds all the same
+	closings  map[string]*manifest.Closing // by name
+	leftovers []manifest.Manifest          // backups that a prune has removed, and a manifest of Dgraph's tells of
 }
 
 // catalogue lists loc. It never takes "could not read" for "nothing there": any
@@ -42,7 +46,7 @@ func (e *Engine) catalogue(ctx context.Context, loc Location) (*catalogue, error
 		e.log().Warn("the location is damaged", "error", c.broken[name])
 	}
 	for _, err := range c.notes {
-		e.log().Warn("a key record is damaged; an earlier wrapped key is used", "error", err)
+		e.log().Warn("a small object is damaged: of wrapped keys an earlier one is used, a pin holds all the same", "error", err)
 	}
 	for _, name := range c.nested {
 		e.log().Warn("a location below this one is left alone", "location", loc.URI, "nested", name)
@@ -52,7 +56,10 @@ func (e *Engine) catalogue(ctx context.Context, loc Location) (*catalogue, error
 
 // look lists a location once and reads its manifests.
 func look(ctx context.Context, loc Location) (*catalogue, error) {
-	c := &catalogue{loc: loc, sizes: map[string]int64{}, broken: map[string]error{}, keys: map[string]map[int]*manifest.KeyRecord{}}
+	c := &catalogue{
+		loc: loc, sizes: map[string]int64{}, broken: map[string]error{}, keys: map[string]map[int]*manifest.KeyRecord{},
+		pins: map[string]*manifest.Pin{}, closings: map[string]*manifest.Closing{},
+	}
 	err := retry(ctx, func() error {
 		clear(c.sizes)
 		for obj, err := range loc.Destination.List(ctx, "") {
@@ -90,12 +97,25 @@ func (c *catalogue) read(ctx context.Context) error {
 			}
 			continue
 		}
+		if _, ok := manifest.IsPin(name); ok {
+			if err := c.readPin(ctx, name); err != nil {
+				return err
+			}
+			continue
+		}
 		if path.Base(name) != manifest.MasterName && !isRecord(name) {
 			continue
 		}
 		data, err := getAll(ctx, c.loc.Destination, name)
+		if c.removed(ctx, name, err) {
+			continue
+		}
 		if err != nil {
 			return err
+		}
+		if isRecord(name) && manifest.IsClosing(data) {
+			c.readClosing(name, data)
+			continue
 		}
 		if isRecord(name) {
 			m, err := manifest.ParseRecord(data)
@@ -128,13 +148,31 @@ func (c *catalogue) read(ctx context.Context) error {
 		}
 	}
 	c.all = all
+	c.hideLeftovers()
 	return err
+}
+
+// removed reports whether what could not be read is not listed any more: a prune has
+// removed it.
+func (c *catalogue) removed(ctx context.Context, name string, err error) bool {
+	if !errors.Is(err, sdk.ErrNotExist) || path.Dir(name) == "." {
+		return false
+	}
+	names, err := c.listDir(ctx, path.Dir(name))
+	if err != nil || names[name] {
+		return false
+	}
+	delete(c.sizes, name)
+	return true
 }
 
 // readKey reads a key record. One that is broken says no more than the commit
 // records do, and takes nothing away from them.
 func (c *catalogue) readKey(ctx context.Context, name string, number int) error {
 	data, err := getAll(ctx, c.loc.Destination, name)
+	if c.removed(ctx, name, err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -168,7 +206,8 @@ func parsePublished(name string, data []byte) ([]manifest.Manifest, error) {
 func isRecord(name string) bool {
 	parts := strings.Split(name, "/")
 	_, key := manifest.IsKeyRecord(name)
-	return len(parts) == 3 && parts[0] == "brock" && strings.HasSuffix(name, ".json") && !key
+	_, pin := manifest.IsPin(name)
+	return len(parts) == 3 && parts[0] == "brock" && strings.HasSuffix(name, ".json") && !key && !pin
 }
 
 // missing lists the data objects of m that are not there, or that have another
@@ -295,9 +334,10 @@ func (c *catalogue) chain(series string, number int) ([]manifest.Manifest, error
 // is broken it has only the name, as the Path, and what its name says.
 type Listing struct {
 	Manifest manifest.Manifest
-	Size     int64    // stored bytes of its data objects
-	Sealed   bool     // every data object has a seal
-	Missing  []string // objects that are not there, have the wrong size or are broken
+	Size     int64         // stored bytes of its data objects
+	Sealed   bool          // every data object has a seal
+	Missing  []string      // objects that are not there, have the wrong size or are broken
+	Pin      *manifest.Pin // that holds it, or nil
 }
 
 // List returns the backups at loc, oldest first. A location without backups is
@@ -314,6 +354,7 @@ func (e *Engine) List(ctx context.Context, loc Location) ([]Listing, error) {
 	for i := range c.all {
 		m := &c.all[i]
 		l := Listing{Manifest: *m, Sealed: len(m.Groups) > 0, Missing: c.missing(m)}
+		l.Pin, _ = c.pinned(m)
 		record := manifest.RecordName(m.Series, m.Number)
 		if _, err := manifest.Chain(c.all, m.Series, m.Number); err != nil {
 			l.Missing = append(l.Missing, err.Error())

@@ -152,8 +152,10 @@ func (p *plan) begin(c *catalogue) {
 	p.dataKey, p.m.Record.Wrapped = nil, nil
 }
 
+// has reports whether a series has that name, or had it and has left something behind.
 func (c *catalogue) has(series string) bool {
-	return slices.ContainsFunc(c.all, func(m manifest.Manifest) bool { return m.Series == series })
+	return len(c.below(path.Dir(manifest.RecordName(series, 1)))) > 0 ||
+		slices.ContainsFunc(c.all, func(m manifest.Manifest) bool { return m.Series == series })
 }
 
 // follow decides what is newer than last in each group, and collects the drops.
@@ -240,6 +242,8 @@ func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest
 		return &unsoundError{usage(remedy, "cannot continue series "+last.Series+": "+format, args...)}
 	}
 	switch m := p.m; {
+	case c.closed(last):
+		return refuse("a prune has begun to remove it")
 	case last.Kind != m.Kind:
 		return refuse("it holds data of kind %s and this database is of kind %s", last.Kind, m.Kind)
 	case last.Encrypted && !m.Encrypted:

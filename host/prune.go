@@ -2,36 +2,35 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/brock-backup/brock/host/manifest"
-	"github.com/brock-backup/brock/sdk"
 )
 
 // DefaultAbandoned is how old the objects of a backup must be that was never
-// committed, for them to be rubbish: a backup that takes longer loses them.
+// committed, for them to be rubbish: a backup that takes longer loses them, and fails.
 const DefaultAbandoned = 7 * 24 * time.Hour
 
-// A PruneRequest says what may go. With neither Keep nor OlderThan, no backup
-// does. The series of the latest backup always stays, and the latest one that can
-// be restored.
+// A PruneRequest says what may go. A series goes if neither Rules nor Keep nor OlderThan
+// keep it; with none of them, no backup goes. Whatever they say, what is pinned
+// stays, the series of the latest backup, and the latest one that can be restored.
 type PruneRequest struct {
 	At        Location
-	Keep      int           // so many series stay, the latest ones that can be restored; 0 asks OlderThan alone
-	OlderThan time.Duration // a series goes only if its last backup is older; 0 asks Keep alone
+	Rules     KeepRules     // a series stays if they pick one of its backups
+	Keep      int           // so many series stay, the latest ones that can be restored
+	OlderThan time.Duration // a series stays if its last backup is younger
 	Abandoned time.Duration // age of rubbish; DefaultAbandoned if 0
-	DryRun    bool          // tell what would go
+	DryRun    bool          // tell what would go, and write nothing
 }
 
-// A PruneResult says what went, or would go.
+// A PruneResult says what went, or would go, and why the rest stays.
 type PruneResult struct {
 	Series    []PrunedSeries
-	Abandoned []string // directories of backups that were never committed
+	Kept      []KeptSeries
+	Abandoned []string // directories of backups that were never committed, or of which only a manifest is left
+	Leftovers []string // keys, pins and closings of series that are gone
 	Objects   int
 	Bytes     int64
 }
@@ -44,11 +43,47 @@ type PrunedSeries struct {
 	Bytes   int64
 }
 
-// Prune removes whole series, and the objects of backups that were never
-// committed. Of a series, first Dgraph's manifest forgets it, and then its backups go, the latest
+// A KeptSeries is a series that stays, with all its backups: each is needed by those
+// after it.
+type KeptSeries struct {
+	ID      string
+	Backups int
+	Last    time.Time
+	Bytes   int64
+	Reasons []string     // of the series as a whole: see the constants
+	Picked  []KeptBackup // by rules or pins, oldest first
+}
+
+// A KeptBackup is one for which a series stays.
+type KeptBackup struct {
+	Number  int
+	Taken   time.Time
+	Reasons []string // last, hourly, daily, weekly, monthly, yearly, within: the rules; StaysPinned
+}
+
+// Reasons why a series stays, other than rules.
+const (
+	StaysLatest   = "latest"    // it has the latest backup, which the next one continues
+	StaysLastGood = "last-good" // it is the latest that can be restored, or comes after that
+	StaysPinned   = "pin"
+	StaysKeep     = "keep"    // PruneRequest.Keep
+	StaysYoung    = "young"   // PruneRequest.OlderThan
+	StaysUndated  = "undated" // nobody knows how old it is
+	StaysInRoot   = "root"    // its objects are not in a directory of their own
+	StaysGrown    = "grown"   // a backup has continued it while Prune ran
+	StaysAll      = "all"     // there is no rule
+)
+
+// Prune removes whole series, the objects of backups that were never committed, and what
+// is left of series that are gone. A series is closed first, so that no backup continues
+// it; then Dgraph's manifest forgets it, and then its backups go, the latest
 // first and each beginning with its commit record: whenever Prune is cut short,
-// what is still listed can still be restored. Objects that no backup is known to have made are left alone.
+// what is still listed can still be restored, and the next Prune does the rest. Objects that
+// no backup is known to have made are left alone.
 func (e *Engine) Prune(ctx context.Context, req PruneRequest) (*PruneResult, error) {
+	if err := req.Rules.Check(); err != nil {
+		return nil, err
+	}
 	ctx = e.withLog(ctx)
 	c, err := e.catalogue(ctx, req.At)
 	if err != nil {
@@ -57,22 +92,26 @@ func (e *Engine) Prune(ctx context.Context, req PruneRequest) (*PruneResult, err
 	if err := c.whole(); err != nil {
 		return nil, err
 	}
-	e.repair(ctx, c)
-	p := &pruning{c: c, res: &PruneResult{}}
-	for _, s := range c.outdated(req, e.now()) {
-		p.series(s)
+	if !req.DryRun {
+		e.repair(ctx, c)
 	}
 	abandoned := req.Abandoned
 	if abandoned <= 0 {
 		abandoned = DefaultAbandoned
 	}
-	p.abandoned(e.now().Add(-abandoned))
-	for _, name := range p.names {
-		p.res.Bytes += c.sizes[name]
+	p := &pruning{e: e, c: c, res: &PruneResult{}}
+	for _, v := range c.judge(req, e.now()) {
+		if v.stays() {
+			p.res.Kept = append(p.res.Kept, c.keptSeries(v))
+		} else {
+			p.series = append(p.series, p.removal(v))
+		}
 	}
-	p.res.Objects = len(p.names)
+	before := e.now().Add(-abandoned)
+	p.abandoned(before)
+	p.leftovers(before)
 	if req.DryRun {
-		return p.res, nil
+		return p.foretell(), nil
 	}
 	if err := p.run(ctx); err != nil {
 		e.unforget(context.WithoutCancel(ctx), c)
@@ -103,11 +142,17 @@ func (e *Engine) unforget(ctx context.Context, before *catalogue) {
 			}
 		}
 		c.all = append(c.all, there...)
-		if err := c.publishMaster(ctx); err != nil {
-			e.log().Warn("Dgraph's manifest has forgotten backups that are still there", "location", c.loc.URI, "error", err)
+		err = c.extendMaster(ctx, func(ms []*manifest.Manifest) ([]*manifest.Manifest, error) { return ms, nil })
+	}
+	for i := range c.all {
+		m := &c.all[i]
+		if m.Record != nil && !m.Published && m.Kind == manifest.KindDgraph && manifest.Compat(m.Record.Compat) == manifest.CompatV20 && err == nil {
+			err = c.publishSingle(ctx, m)
 		}
 	}
-	e.repair(ctx, c)
+	if err != nil {
+		e.log().Warn("Dgraph's manifest has forgotten backups that are still there", "location", c.loc.URI, "error", err)
+	}
 }
 
 // whole refuses a location with a manifest or a record that is broken: what it
@@ -119,202 +164,4 @@ func (c *catalogue) whole() error {
 		})
 	}
 	return nil
-}
-
-// outdated returns the series that may go, the oldest first, each with its
-// backups in their order. Dgraph may give two series one name. The latest series
-// that can be restored stays in any case.
-func (c *catalogue) outdated(req PruneRequest, now time.Time) [][]*manifest.Manifest {
-	var all [][]*manifest.Manifest
-	for i := range c.all {
-		m := &c.all[i]
-		at := -1
-		for j := range all {
-			if !m.Full && all[j][0].Series == m.Series {
-				at = j
-			}
-		}
-		if at < 0 {
-			all = append(all, []*manifest.Manifest{m})
-			continue
-		}
-		all[at] = append(all[at], m)
-	}
-	latest, kept := manifest.Latest(c.all), c.kept(all, req.Keep)
-	var gone [][]*manifest.Manifest
-	for i, s := range all {
-		last := s[len(s)-1]
-		switch {
-		case req.Keep == 0 && req.OlderThan == 0, slices.Contains(s, latest), i >= kept:
-		case req.OlderThan > 0 && (last.Taken().IsZero() || now.Sub(last.Taken()) < req.OlderThan):
-		case slices.ContainsFunc(s, func(m *manifest.Manifest) bool { return m.Path == "" }): // the location itself
-		default:
-			gone = append(gone, s)
-		}
-	}
-	return gone
-}
-
-// kept returns the first of the series that stay: so many that can be restored, at
-// least one, and all after them.
-func (c *catalogue) kept(all [][]*manifest.Manifest, keep int) int {
-	keep = max(keep, 1)
-	for i, s := range slices.Backward(all) {
-		if !c.intact(s) {
-			continue
-		}
-		if keep--; keep == 0 {
-			return i
-		}
-	}
-	return 0
-}
-
-// intact reports whether a series has all its backups, and they all their objects.
-func (c *catalogue) intact(s []*manifest.Manifest) bool {
-	for i, m := range s {
-		if m.Number != i+1 || len(c.missing(m)) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// A pruning is what is going to be removed.
-type pruning struct {
-	c     *catalogue
-	res   *PruneResult
-	dirs  map[string]bool // of backups that go
-	names []string        // of objects, in the order in which they go
-}
-
-// series adds one series.
-func (p *pruning) series(s []*manifest.Manifest) {
-	pruned := PrunedSeries{ID: s[0].Series, Backups: len(s), Last: s[len(s)-1].Taken()}
-	if p.dirs == nil {
-		p.dirs = map[string]bool{}
-	}
-	for _, m := range slices.Backward(s) {
-		p.dirs[m.Path] = true
-		names := slices.DeleteFunc(p.c.below(m.Path), func(name string) bool {
-			return path.Dir(name) != m.Path || !manifest.IsObject(name) && path.Base(name) != manifest.MasterName
-		})
-		own := m.Path + "/" + manifest.MasterName // of Dgraph 20.x: a record without it is published again
-		at := slices.Index(names, own)
-		if at >= 0 {
-			names = append([]string{own}, slices.Delete(names, at, at+1)...)
-		}
-		if m.Record != nil {
-			names = slices.Insert(names, min(at+1, 1), manifest.RecordName(m.Series, m.Number))
-		}
-		for _, name := range names {
-			pruned.Bytes += p.c.sizes[name]
-		}
-		p.names = append(p.names, names...)
-	}
-	if series := s[0].Series; p.c.alone(series, len(s)) { // Dgraph may have given another one the name
-		for _, n := range sorted(p.c.keys[series]) {
-			p.names = append(p.names, manifest.KeyRecordName(series, n))
-		}
-	}
-	p.res.Series = append(p.res.Series, pruned)
-}
-
-// alone reports whether so many backups are all that there are of that name.
-func (c *catalogue) alone(series string, backups int) bool {
-	for i := range c.all {
-		if c.all[i].Series == series {
-			backups--
-		}
-	}
-	return backups == 0
-}
-
-// below lists the objects of a directory.
-func (c *catalogue) below(dir string) (names []string) {
-	for _, name := range sorted(c.sizes) {
-		if strings.HasPrefix(name, dir+"/") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// trials begin the names of directories in which locations are tried out. What is
-// left there was left by somebody who may not delete.
-var trials = []string{"brock-doctor-", "brock-bench-"}
-
-// abandoned adds the directories that backups have made before, and never
-// committed. A directory that anything else lies in is none. Where there are no
-// backups at all, none is known to be abandoned: it may be the manifest that is lost.
-func (p *pruning) abandoned(before time.Time) {
-	if len(p.c.all) == 0 {
-		return
-	}
-	known := map[string]bool{}
-	for i := range p.c.all {
-		known[p.c.all[i].Path] = true
-	}
-	for _, dir := range p.c.nested {
-		known[dir] = true
-	}
-	found, trial := map[string]bool{}, map[string]bool{}
-	for name := range p.c.sizes {
-		dir, _, _ := strings.Cut(name, "/")
-		if made, ok := manifest.DirTime(dir); ok && made.Before(before) && dir != name && !known[dir] {
-			found[dir] = true
-		}
-	}
-	for name := range p.c.sizes {
-		if dir, _, ok := strings.Cut(name, "/"); ok && slices.ContainsFunc(trials, func(t string) bool { return strings.HasPrefix(dir, t) }) {
-			trial[dir] = true
-		}
-	}
-	for _, dir := range sorted(trial) {
-		p.res.Abandoned = append(p.res.Abandoned, dir)
-		p.names = append(p.names, p.c.below(dir)...)
-	}
-	_, master := p.c.sizes[manifest.MasterName]
-	for _, dir := range sorted(found) {
-		names := p.c.below(dir)
-		foreign := slices.ContainsFunc(names, func(name string) bool { return !manifest.IsObject(name) })
-		sealed := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".seal") })
-		if foreign || !master && !sealed { // Dgraph seals nothing: its list may be what was lost
-			continue
-		}
-		p.res.Abandoned = append(p.res.Abandoned, dir)
-		p.names = append(p.names, names...)
-	}
-}
-
-// run removes what was chosen.
-func (p *pruning) run(ctx context.Context) error {
-	d := p.c.loc.Destination
-	if err := p.forget(ctx); err != nil {
-		return err
-	}
-	for i, name := range p.names {
-		if err := retry(ctx, func() error { return d.Delete(ctx, name) }); err != nil {
-			err = about(name, err)
-			if errors.Is(err, sdk.ErrPermission) && i == 0 {
-				return &failure{fmt.Errorf("%w: nothing was removed", err), sdk.ErrPermission, sdk.Hint(err)}
-			}
-			return fmt.Errorf("%w: %d of %d objects were removed before", err, i, len(p.names))
-		}
-	}
-	return nil
-}
-
-// forget takes the backups out of the master manifest.
-func (p *pruning) forget(ctx context.Context) error {
-	if _, ok := p.c.sizes[manifest.MasterName]; !ok || len(p.dirs) == 0 {
-		return nil
-	}
-	replacer, ok := p.c.loc.Destination.(sdk.Replacer)
-	if !ok {
-		return fmt.Errorf("%s: the destination cannot replace objects: %w", manifest.MasterName, sdk.ErrUnsupported)
-	}
-	return p.c.changeMaster(ctx, replacer, func(old []byte) ([]byte, error) {
-		return manifest.RemoveMaster(old, func(path string) bool { return p.dirs[path] })
-	})
 }

@@ -71,10 +71,15 @@ func TestPruneKeeps(t *testing.T) {
 	if got := ids(t, e, at); !slices.Equal(got, all[2:]) {
 		t.Errorf("%v are left, want %v", got, all[2:])
 	}
+	closing := manifest.RecordName(res.Series[0].ID, 3)
 	for _, name := range names(t, at) {
-		if strings.Contains(name, res.Series[0].ID) || strings.Contains(name, "20260101") {
+		if (strings.Contains(name, res.Series[0].ID) || strings.Contains(name, "20260101")) && name != closing {
 			t.Errorf("%s is left", name)
 		}
+	}
+	now = now.Add(DefaultAbandoned + time.Hour)
+	if res, err := e.Prune(t.Context(), PruneRequest{At: at}); err != nil || !slices.Equal(res.Leftovers, []string{closing}) {
+		t.Errorf("%+v, %v; want that %s goes when no backup can be as old", res, err, closing)
 	}
 	master, err := getAll(t.Context(), at.Destination, manifest.MasterName)
 	if ms, parseErr := manifest.ParseMaster(master); err != nil || parseErr != nil || len(ms) != 4 {

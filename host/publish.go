@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/sdk"
@@ -41,11 +42,18 @@ func (c *catalogue) publish(ctx context.Context) error {
 	var masters bool
 	for i := range c.all {
 		m := &c.all[i]
-		if !unpublished(*m) {
+		if !c.unpublished(m) {
 			continue
 		}
 		if manifest.Compat(m.Record.Compat) != manifest.CompatV20 {
 			masters = true
+			continue
+		}
+		there, err := c.standing(ctx, []*manifest.Manifest{m})
+		if err != nil {
+			return err
+		}
+		if len(there) == 0 {
 			continue
 		}
 		if err := c.publishSingle(ctx, m); err != nil {
@@ -67,20 +75,12 @@ func (c *catalogue) publishSingle(ctx context.Context, m *manifest.Manifest) err
 	return putNew(ctx, c.loc.Destination, m.Path+"/"+manifest.MasterName, data)
 }
 
-// publishMaster adds to the master manifest.
+// publishMaster adds to the master manifest what it does not list, unless a prune is taking
+// it away.
 func (c *catalogue) publishMaster(ctx context.Context) error {
-	replacer, ok := c.loc.Destination.(sdk.Replacer)
-	if !ok {
-		return fmt.Errorf("the destination cannot replace objects: %w", sdk.ErrUnsupported)
-	}
-	err := c.changeMaster(ctx, replacer, func(old []byte) ([]byte, error) {
-		var add []*manifest.Manifest
-		for i := range c.all {
-			if c.all[i].Kind == manifest.KindDgraph {
-				add = append(add, &c.all[i])
-			}
-		}
-		return manifest.AppendMaster(old, add...)
+	err := c.extendMaster(ctx, func(ms []*manifest.Manifest) ([]*manifest.Manifest, error) {
+		ms = slices.DeleteFunc(ms, func(m *manifest.Manifest) bool { return m.Published && !m.Single }) // it was listed, and is no more
+		return c.standing(ctx, ms)
 	})
 	if err != nil {
 		return err
@@ -89,6 +89,42 @@ func (c *catalogue) publishMaster(ctx context.Context) error {
 		c.all[i].Published = true
 	}
 	return nil
+}
+
+// extendMaster adds to the master manifest those backups that may, of the ones that it
+// does not list. It asks anew after each time it has read the master.
+func (c *catalogue) extendMaster(ctx context.Context, may func([]*manifest.Manifest) ([]*manifest.Manifest, error)) error {
+	replacer, ok := c.loc.Destination.(sdk.Replacer)
+	if !ok {
+		return fmt.Errorf("the destination cannot replace objects: %w", sdk.ErrUnsupported)
+	}
+	return c.changeMaster(ctx, replacer, func(old []byte) ([]byte, error) {
+		listed := map[string]bool{}
+		if old != nil {
+			ms, err := manifest.ParseMaster(old)
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range ms {
+				listed[m.Path] = true
+			}
+		}
+		var all, missing []*manifest.Manifest
+		for i := range c.all {
+			if m := &c.all[i]; m.Kind == manifest.KindDgraph {
+				all = append(all, m)
+				if !listed[m.Path] {
+					missing = append(missing, m)
+				}
+			}
+		}
+		add, err := may(missing)
+		if err != nil {
+			return nil, err
+		}
+		all = slices.DeleteFunc(all, func(m *manifest.Manifest) bool { return !listed[m.Path] && !slices.Contains(add, m) })
+		return manifest.AppendMaster(old, all...)
+	})
 }
 
 // changeMaster rewrites the master manifest by compare-and-swap, and removes the
