@@ -201,7 +201,7 @@ func writeFile(path string, b []byte) error {
 
 // openDatabases opens Badger as Dgraph does.
 func openDatabases(dirs map[uint32]string, o Options) (*databases, error) {
-	d := &databases{byGroup: map[uint32]*badger.DB{}}
+	d := &databases{byGroup: map[uint32]*badger.DB{}, banned: map[uint64]bool{}}
 	for g, dir := range dirs {
 		opt := badger.DefaultOptions(dir).
 			WithLogger(badgerLog{o.Logger.Named("badger")}).
@@ -218,11 +218,17 @@ func openDatabases(dirs map[uint32]string, o Options) (*databases, error) {
 		if len(opt.EncryptionKey) > 0 {
 			opt = opt.WithIndexCacheSize(64 << 20)
 		}
+		if o.small {
+			opt = opt.WithMemTableSize(1 << 20).WithValueLogFileSize(1 << 20).WithValueThreshold(32 << 10)
+		}
 		db, err := badger.OpenManaged(opt)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), d.close())
 		}
 		d.byGroup[g] = db
+		for _, ns := range db.BannedNamespaces() {
+			d.banned[ns] = true
+		}
 	}
 	return d, nil
 }

@@ -96,7 +96,11 @@ func (s *Store) drop(ctx context.Context, plan func() (*record, error)) error {
 			return err
 		}
 		sc := s.schema.without(r.drop)
-		reserved, sc, err := s.reserved(sc, r.ts)
+		home := r.drop.Namespace
+		if r.drop.Kind == dgraph.DropNamespace {
+			home = 0
+		}
+		reserved, sc, err := s.reserved(sc, r.ts, home)
 		if err != nil {
 			return err
 		}
@@ -170,9 +174,9 @@ func (s *Store) tell(d dgraph.Drop, ts uint64) (entry, uint64, error) {
 	return entry{group: s.dbs.groups()[0], key: key, value: delta, userMeta: dgraph.MetaDelta, version: ts}, uid, nil
 }
 
-// keptRecords are the records of dropped namespaces, which lie in namespace 0 and would go
-// with its data, though what they tell of is not over: they are written again, each at
-// its old version.
+// keptRecords are the records of dropped namespaces and of a drop of everything, which lie
+// in namespace 0 and would go with its data, though they tell of other namespaces, too: they
+// are written again, each at its old version.
 func (s *Store) keptRecords(d dgraph.Drop) ([]entry, error) {
 	if d.Kind != dgraph.DropData || d.Namespace != 0 {
 		return nil, nil
@@ -200,7 +204,7 @@ func (s *Store) keptRecords(d dgraph.Drop) ([]entry, error) {
 		}
 		for _, v := range values {
 			drop, err := dgraph.ParseDropValue(0, v, dgraph.FormV23)
-			if err != nil || drop.Kind != dgraph.DropNamespace {
+			if err != nil || drop.Kind != dgraph.DropNamespace && drop.Kind != dgraph.DropAll {
 				continue
 			}
 			p := dgraph.Posting{UID: dgraph.UntaggedUID, Kind: dgraph.PostingValue, Value: dgraph.Value{Type: dgraph.ValueString, Data: []byte(v)}}

@@ -50,7 +50,8 @@ func (s *Store) Mutate(ctx context.Context, m Mutation) (commitTs uint64, err er
 // A prepared mutation has been looked at: its values have the types of the schema.
 type prepared struct {
 	m      *Mutation
-	schema *schema // that it was prepared with
+	schema *schema         // that it was prepared with
+	banned map[uint64]bool // namespaces
 	maxUID uint64
 	needs  bool                     // what is there must be read first
 	fresh  []dgraph.PredicateSchema // predicates that it begins
@@ -67,7 +68,7 @@ func invalid(format string, a ...any) error {
 // prepare checks m and converts its values.
 func (s *Store) prepare(m *Mutation) (*prepared, error) {
 	s.mu.RLock()
-	p := &prepared{schema: s.schema}
+	p := &prepared{schema: s.schema, banned: s.dbs.banned}
 	s.mu.RUnlock()
 	p.m = &Mutation{Del: slices.Clone(m.Del), Set: slices.Clone(m.Set), StartTs: m.StartTs}
 	fresh := map[dgraph.Predicate]*dgraph.PredicateSchema{}
@@ -114,8 +115,11 @@ func (p *prepared) lists(fresh map[dgraph.Predicate]*dgraph.PredicateSchema) {
 }
 
 func (p *prepared) check(e *Edge) error {
-	if e.UID == 0 || e.UID > maxUID || e.Object > maxUID {
-		return invalid("uid %#x: uids are 0x1 to %#x", cmp.Or(e.Object, e.UID), uint64(maxUID))
+	if e.UID == 0 || max(e.UID, e.Object) > maxGiven {
+		return invalid("uid %#x: uids are 0x1 to %#x", max(e.UID, e.Object), uint64(maxGiven))
+	}
+	if p.banned[e.Predicate.Namespace] {
+		return invalid("namespace %#x has been deleted", e.Predicate.Namespace)
 	}
 	p.maxUID = max(p.maxUID, e.UID, e.Object)
 	if e.Star && e.Predicate.Name == "" {
@@ -186,7 +190,10 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 		f := fresh[e.Predicate]
 		if f == nil {
 			f = &dgraph.PredicateSchema{Predicate: e.Predicate, Type: e.Value.Type}
-			if e.Object != 0 {
+			switch {
+			case e.Predicate.Name == typePredicate: // every namespace has its own
+				f.Type, f.List, f.Tokenizers = dgraph.ValueString, true, []string{"exact"}
+			case e.Object != 0:
 				f.Type, f.List = dgraph.ValueUID, true
 			}
 			fresh[e.Predicate] = f

@@ -47,10 +47,8 @@ func (s *Store) recover(ctx context.Context) (err error) {
 	}
 	s.setSchema(sc)
 	s.applied = s.ts
-	for g, db := range s.dbs.byGroup {
-		if banned := db.BannedNamespaces(); len(banned) > 0 {
-			s.opt.Logger.Info("namespaces were deleted by Dgraph and cannot be written to", "group", g, "namespaces", len(banned))
-		}
+	if n := len(s.dbs.banned); n > 0 {
+		s.opt.Logger.Info("namespaces that Dgraph has deleted cannot be written to", "namespaces", n)
 	}
 	return s.checkpoint()
 }

@@ -54,7 +54,11 @@ func (s *Store) Replace(ctx context.Context, restore func(ctx context.Context, d
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if _, err := os.Lstat(filepath.Join(s.logDir(), planFile)); errors.Is(err, fs.ErrNotExist) {
+			os.RemoveAll(dir) // with a plan, the next start needs it
+		}
+	}()
 	if err := restore(ctx, dir, version); err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (s *Store) finishNew(ctx context.Context, dir string, version uint64) (_ *s
 		return nil, err
 	}
 	ts := max(version, state.Ts) + 1
-	entries, _, err := next.reserved(sc, ts)
+	entries, _, err := next.reserved(sc, ts, 0)
 	if err != nil {
 		return nil, err
 	}

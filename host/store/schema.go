@@ -271,6 +271,9 @@ func (s *Store) alterable(p *dgraph.PredicateSchema) error {
 	if err := checkName(p.Predicate); err != nil {
 		return err
 	}
+	if s.dbs.banned[p.Namespace] {
+		return invalid("namespace %#x has been deleted", p.Namespace)
+	}
 	if p.Reserved() {
 		return fmt.Errorf("predicate %s: %w: names that begin with dgraph. are the database's own", p.Name, ErrReserved)
 	}
@@ -346,7 +349,7 @@ func (s *Store) toList(p *dgraph.PredicateSchema, ts uint64) ([]entry, error) {
 // addReserved adds the predicates that Dgraph always has, where they are missing.
 func (s *Store) addReserved(ctx context.Context) error {
 	return s.exclusive(ctx, func() error {
-		entries, sc, err := s.reserved(s.schema, s.ts+1)
+		entries, sc, err := s.reserved(s.schema, s.ts+1, 0)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
@@ -358,24 +361,33 @@ func (s *Store) addReserved(ctx context.Context) error {
 	})
 }
 
-// reserved completes a schema.
-func (s *Store) reserved(sc *schema, ts uint64) ([]entry, *schema, error) {
+// reserved completes a schema, for namespace 0 and one more.
+func (s *Store) reserved(sc *schema, ts uint64, ns uint64) ([]entry, *schema, error) {
 	sc = sc.clone()
 	var out []entry
-	for _, p := range []dgraph.PredicateSchema{
-		{Predicate: dgraph.Predicate{Name: typePredicate}, Type: dgraph.ValueString, List: true, Tokenizers: []string{"exact"}},
-		{Predicate: dgraph.Predicate{Name: dgraph.DropPredicate}, Type: dgraph.ValueString},
-	} {
-		if _, ok := sc.predicates[p.Predicate]; ok {
-			continue
+	for _, n := range []uint64{0, ns} {
+		for _, p := range []dgraph.PredicateSchema{typeOf(n), dropsOf(n)} {
+			if _, ok := sc.predicates[p.Predicate]; ok {
+				continue
+			}
+			group := s.dbs.groups()[0]
+			e, err := schemaEntry(&p, group, ts)
+			if err != nil {
+				return nil, nil, err
+			}
+			out = append(out, e)
+			sc.predicates[p.Predicate] = PredicateState{p, group}
 		}
-		group := s.dbs.groups()[0]
-		e, err := schemaEntry(&p, group, ts)
-		if err != nil {
-			return nil, nil, err
-		}
-		out = append(out, e)
-		sc.predicates[p.Predicate] = PredicateState{p, group}
 	}
 	return out, sc, nil
+}
+
+func typeOf(ns uint64) dgraph.PredicateSchema {
+	return dgraph.PredicateSchema{
+		Predicate: dgraph.Predicate{Namespace: ns, Name: typePredicate}, Type: dgraph.ValueString, List: true, Tokenizers: []string{"exact"},
+	}
+}
+
+func dropsOf(ns uint64) dgraph.PredicateSchema {
+	return dgraph.PredicateSchema{Predicate: dgraph.Predicate{Namespace: ns, Name: dgraph.DropPredicate}, Type: dgraph.ValueString}
 }

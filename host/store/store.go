@@ -46,6 +46,7 @@ type Options struct {
 	StrictSchema  bool // refuse @index, @reverse and @count, whose keys are not built
 
 	crash func(step string) error // tests: a crash before this step
+	small bool                    // tests: Badger's files are
 }
 
 // A Store is an open database. Its methods may be used concurrently.
@@ -86,6 +87,7 @@ type Store struct {
 // read has gone.
 type databases struct {
 	byGroup map[uint32]*badger.DB
+	banned  map[uint64]bool // namespaces that Dgraph has deleted: Badger takes nothing of them
 	readers sync.WaitGroup
 	closing bool // no more readers
 }
@@ -243,5 +245,7 @@ func (s *Store) lease(n uint64) error {
 	return nil
 }
 
-// maxUID is below the uids that stand for values.
-const maxUID = 1<<63 - 1
+const (
+	maxUID   = 1<<63 - 1
+	maxGiven = 1<<62 - 1 // in a mutation: there must be some left for new nodes
+)
