@@ -15,10 +15,10 @@ func (s *Store) Move(ctx context.Context, p dgraph.Predicate, group uint32) erro
 	return s.change(ctx, func() error {
 		state, ok := s.schema.predicates[p]
 		switch {
-		case !ok:
-			return invalid("there is no predicate %s", p)
 		case p.Reserved():
 			return fmt.Errorf("predicate %s: %w: it stays in its group", p.Name, ErrReserved)
+		case !ok:
+			return invalid("there is no predicate %s", p)
 		case s.dbs.byGroup[group] == nil:
 			return invalid("there is no group %d", group)
 		case state.Group == group:
@@ -116,6 +116,8 @@ func (s *Store) copyTo(ctx context.Context, r *record, from *badger.DB) error {
 	return w.flush()
 }
 
+// copyLists copies empty lists, too: what was deleted here must not come back out of an older
+// backup, of the group that the predicate may one day return to.
 func (s *Store) copyLists(ctx context.Context, r *record, p dgraph.Predicate, reader *reader, w *writer) error {
 	key, err := dgraph.AppendKey(nil, dgraph.LayoutV21, &dgraph.Key{Kind: dgraph.KeySchema, Predicate: p})
 	if err != nil {
@@ -141,9 +143,6 @@ func (s *Store) copyLists(ctx context.Context, r *record, p dgraph.Predicate, re
 		}
 		for same() {
 			it.Next()
-		}
-		if list == nil {
-			continue
 		}
 		entries, err := wholeList(r.to, &k, list, r.ts)
 		if err != nil {
