@@ -66,7 +66,9 @@ type run struct {
 	nodes  int // looked at
 }
 
-func (r *run) name(attr string) dgraph.Predicate { return dgraph.Predicate{Namespace: r.ns, Name: attr} }
+func (r *run) name(attr string) dgraph.Predicate {
+	return dgraph.Predicate{Namespace: r.ns, Name: attr}
+}
 
 // check refuses fields that do not fit the schema. A predicate that the schema does not have
 // is no mistake: it has nothing yet.
