@@ -32,7 +32,14 @@ func take() (pairs []string) {
 	var values []string
 	for i, arg := range os.Args {
 		args[i] = strings.Clone(arg)
-		spans := secrets(arg, i > 0 && isSetting(os.Args[i-1]))
+		before := ""
+		if i > 0 {
+			before = os.Args[i-1]
+		}
+		spans := secrets(arg, isSetting(before))
+		if len(spans) == 0 {
+			spans = token(arg, before)
+		}
 		if len(spans) == 0 {
 			continue
 		}
@@ -53,6 +60,27 @@ func take() (pairs []string) {
 
 // isSetting reports whether the argument after this one is a setting, NAME=VALUE.
 func isSetting(flag string) bool { return flag == "--setting" || flag == "-setting" }
+
+// token returns where the token is in what Dgraph writes as
+// --security "whitelist=...; token=...".
+func token(arg, before string) []span {
+	const flag = "--security"
+	at := 0
+	switch {
+	case strings.HasPrefix(arg, flag+"="):
+		at = len(flag) + 1
+	case before != flag:
+		return nil
+	}
+	for part := range strings.SplitSeq(arg[at:], ";") {
+		if name, value, _ := strings.Cut(part, "="); strings.EqualFold(strings.TrimSpace(name), "token") && strings.TrimSpace(value) != "" {
+			from := at + len(part) - len(strings.TrimLeft(value, " "))
+			return []span{{from, at + len(strings.TrimRight(part, " "))}}
+		}
+		at += len(part) + 1
+	}
+	return nil
+}
 
 // A span is a part of an argument.
 type span struct{ from, to int }

@@ -35,6 +35,21 @@ func TestMasked(t *testing.T) {
 	}
 }
 
+func TestToken(t *testing.T) {
+	for _, c := range []struct{ before, arg, want string }{
+		{"--security", "whitelist=10.0.0.0/8; token=abcdef", "whitelist=10.0.0.0/8; token=xxxxxx"},
+		{"--security", "TOKEN = a=b ;whitelist=1.2.3.4", "TOKEN = xxx ;whitelist=1.2.3.4"},
+		{"", "--security=token=abc", "--security=token=xxx"},
+		{"--security", "whitelist=token", "whitelist=token"},
+		{"--security", "token=", "token="},
+		{"--whitelist", "token=abc", "token=abc"},
+	} {
+		if got := masked(c.arg, token(c.arg, c.before)); got != c.want {
+			t.Errorf("%s %s is shown as %s, want %s", c.before, c.arg, got, c.want)
+		}
+	}
+}
+
 func TestUnescaped(t *testing.T) {
 	for in, want := range map[string]string{"a%2Bb%2f": "a+b/", "%": "%", "%4": "%4", "%zz%41": "%zzA", "plain": "plain"} {
 		if got := unescaped(in); got != want {
