@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/brock-backup/brock/host"
@@ -28,7 +29,7 @@ func (o *Operations) open(ctx context.Context, at LocationRequest) (loc host.Loc
 	if at.URI == "" {
 		return loc, nil, errNoDestination
 	}
-	settings, err := at.settings()
+	settings, err := o.settings(ctx, at)
 	if err != nil {
 		return loc, nil, err
 	}
@@ -43,17 +44,39 @@ func (o *Operations) open(ctx context.Context, at LocationRequest) (loc host.Loc
 	}, nil
 }
 
-// settings are what the plugin gets beside the URI. That a location is not anonymous is
-// nothing to tell: Dgraph's clients say so of every one.
-func (l *LocationRequest) settings() (map[string]any, error) {
-	s := map[string]any{}
-	if l.Settings != nil {
-		more, err := l.Settings()
+// settings are what the plugin gets beside the URI. Credentials that the plugin has no use
+// for are left out, as Dgraph does for a directory.
+func (o *Operations) settings(ctx context.Context, at LocationRequest) (map[string]any, error) {
+	s := at.credentials()
+	if len(s) > 0 {
+		r, err := o.Plugins.Resolve(ctx, at.URI, nil)
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(s, more)
+		maps.DeleteFunc(s, func(name string, _ any) bool {
+			known := slices.ContainsFunc(r.Plugin.Description.Settings, func(k sdk.Setting) bool { return k.Name == name })
+			if !known {
+				o.log().Warn("a credential of the request is of no use there", "setting", name, "location", r.URI)
+			}
+			return !known
+		})
 	}
+	if at.Settings == nil {
+		return s, nil
+	}
+	more, err := at.Settings()
+	for name, value := range more {
+		if _, given := s[name]; !given {
+			s[name] = value
+		}
+	}
+	return s, err
+}
+
+// credentials are those that were given. That a location is not anonymous is nothing to
+// tell: Dgraph's clients say so of every one.
+func (l *LocationRequest) credentials() map[string]any {
+	s := map[string]any{}
 	for name, value := range map[string]sdk.Secret{"accessKey": l.AccessKey, "secretKey": l.SecretKey, "sessionToken": l.SessionToken} {
 		if !value.IsZero() {
 			s[name] = value
@@ -62,20 +85,23 @@ func (l *LocationRequest) settings() (map[string]any, error) {
 	if l.Anonymous {
 		s["anonymous"] = true
 	}
-	return s, nil
+	return s
 }
 
 // name is how logs and metrics call a location: without user, password and settings.
 func (o *Operations) name(ctx context.Context, at LocationRequest) string {
 	if at.URI == "" || o.Plugins == nil {
-		return "unknown"
+		return unknownLocation
 	}
 	r, err := o.Plugins.Resolve(ctx, at.URI, nil)
 	if err != nil {
-		return "unknown"
+		return unknownLocation
 	}
 	return r.URI
 }
+
+// unknownLocation stands for a location that nobody serves, or that is none.
+const unknownLocation = "unknown"
 
 // conceal makes sure that an error does not show the credentials of the request, whoever
 // may have put them there.

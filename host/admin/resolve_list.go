@@ -51,7 +51,11 @@ func (r *resolver) ListBackups(ctx context.Context, args struct{ Input ListBacku
 	at := in.location(in.Location)
 	all, err := r.operations().List(ctx, at)
 	if err != nil {
-		return nil, failed("listBackups", fmt.Errorf("cannot read manifests at location %s: %w", r.operations().name(ctx, at), err))
+		where := r.operations().name(ctx, at)
+		if where == unknownLocation {
+			where = "that is given"
+		}
+		return nil, failed("listBackups", fmt.Errorf("cannot read manifests at location %s: %w", where, err))
 	}
 	list := []Manifest{}
 	for i := range all {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/brock-backup/brock/host"
@@ -61,24 +62,38 @@ func (r *resolver) Verify(ctx context.Context, args struct{ Input VerifyInput })
 type PruneInput struct {
 	Location string
 	Credentials
-	Keep                      *int32
-	OlderThan, AbandonedAfter *string
-	DryRun                    *bool
+	KeepLast, KeepHourly, KeepDaily, KeepWeekly, KeepMonthly, KeepYearly, Keep *int32
+	KeepWithin, OlderThan, AbandonedAfter                                      *string
+	DryRun                                                                     *bool
 }
 
 // request is what the engine is asked for.
-func (in *PruneInput) request() (req host.PruneRequest, err error) {
-	if value(in.Keep) < 0 {
+func (in *PruneInput) request() (host.PruneRequest, error) {
+	req := host.PruneRequest{
+		Rules: host.KeepRules{
+			Last: int(value(in.KeepLast)), Hourly: int(value(in.KeepHourly)), Daily: int(value(in.KeepDaily)),
+			Weekly: int(value(in.KeepWeekly)), Monthly: int(value(in.KeepMonthly)), Yearly: int(value(in.KeepYearly)),
+		},
+		Keep: int(value(in.Keep)), DryRun: value(in.DryRun),
+	}
+	if req.Keep < 0 {
 		return req, misused("prune", "keep value should be equal or greater than zero")
 	}
-	req.Keep, req.DryRun = int(value(in.Keep)), value(in.DryRun)
-	for text, into := range map[*string]*time.Duration{in.OlderThan: &req.OlderThan, in.AbandonedAfter: &req.Abandoned} {
-		if value(text) == "" {
+	for _, age := range []struct {
+		name string
+		text *string
+		into *time.Duration
+	}{{"keepWithin", in.KeepWithin, &req.Rules.Within}, {"olderThan", in.OlderThan, &req.OlderThan}, {"abandonedAfter", in.AbandonedAfter, &req.Abandoned}} {
+		if value(age.text) == "" {
 			continue
 		}
-		if *into, err = time.ParseDuration(*text); err != nil || *into <= 0 {
-			return req, failed("prune", hinted("write it in hours, minutes and seconds, as in 720h", "an age that is none"))
+		var err error
+		if *age.into, err = host.ParseAge(*age.text); err != nil {
+			return req, failed("prune", fmt.Errorf("%s: %w", age.name, err))
 		}
+	}
+	if err := req.Rules.Check(); err != nil {
+		return req, failed("prune", err)
 	}
 	return req, nil
 }

@@ -16,7 +16,11 @@ func (a *Admin) backupForm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
-	if err := r.ParseMultipartForm(mostBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+	err := r.ParseForm()
+	if err == nil {
+		err = r.ParseMultipartForm(mostBody)
+	}
+	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		refuseForm(w, errors.New("the form cannot be read")) // its own text may show what is in it
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/brock-backup/brock/host"
 )
@@ -161,6 +162,7 @@ func verifyOutcome(report *host.VerifyReport) *VerifyOutcome {
 type PruneOutcome struct {
 	DryRun    bool           `json:"dry_run"`
 	Series    []PrunedSeries `json:"series"`
+	Kept      []KeptSeries   `json:"kept"`
 	Abandoned []string       `json:"abandoned"` // directories of backups that were never committed
 	Objects   UInt64         `json:"objects"`
 	Bytes     UInt64         `json:"bytes"`
@@ -174,10 +176,28 @@ type PrunedSeries struct {
 	Bytes    UInt64   `json:"bytes"`
 }
 
+// A KeptSeries is a series that stays, and why.
+type KeptSeries struct {
+	BackupID string   `json:"backup_id"`
+	Backups  UInt64   `json:"backups"`
+	Reasons  []string `json:"reasons"`
+}
+
 func pruneOutcome(res *host.PruneResult, dry bool) *PruneOutcome {
-	p := &PruneOutcome{DryRun: dry, Series: []PrunedSeries{}, Abandoned: append([]string{}, res.Abandoned...), Objects: UInt64(res.Objects), Bytes: UInt64(res.Bytes)}
+	p := &PruneOutcome{DryRun: dry, Series: []PrunedSeries{}, Kept: []KeptSeries{}, Abandoned: append([]string{}, res.Abandoned...), Objects: UInt64(res.Objects), Bytes: UInt64(res.Bytes)}
 	for _, s := range res.Series {
 		p.Series = append(p.Series, PrunedSeries{s.ID, UInt64(s.Backups), DateTime{s.Last}, UInt64(s.Bytes)})
+	}
+	for _, s := range res.Kept {
+		k := KeptSeries{s.ID, UInt64(s.Backups), append([]string{}, s.Reasons...)}
+		for _, b := range s.Picked {
+			for _, reason := range b.Reasons {
+				if !slices.Contains(k.Reasons, reason) {
+					k.Reasons = append(k.Reasons, reason)
+				}
+			}
+		}
+		p.Kept = append(p.Kept, k)
 	}
 	return p
 }

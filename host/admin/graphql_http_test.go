@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// A request may come in each of the forms that clients use, and in no other.
+func TestFormsOfRequests(t *testing.T) {
+	d := newDesk(t)
+	const health = `{ health { status } }`
+	for _, c := range []struct{ method, query, kind, body, want string }{
+		{"POST", "", "application/json", `{"query":"{ health { status } }"}`, `"data":{"health":[{"status":"healthy"}]}`},
+		{"POST", "", "application/json; charset=utf-8", `{"query":"query A { health { status } } query B { config { cacheMb } }","operationName":"B","variables":null,"extensions":{"persistedQuery":{}}}`, `"data":{"config":{"cacheMb":64}}`},
+		{"POST", "", "application/graphql", health, `"data":{"health":[{"status":"healthy"}]}`},
+		{"GET", "?query=" + url.QueryEscape(health), "", "", `"data":{"health":[{"status":"healthy"}]}`},
+		{"GET", "?query=" + url.QueryEscape("query($id: String!) { task(input: {id: $id}) { kind } }") + "&variables=" + url.QueryEscape(`{"id":"0x1"}`), "", "", "task does not exist or has expired"},
+		{"GET", "?query=" + url.QueryEscape("mutation { draining(enable: true) { response { code } } }"), "", "", "resolving draining failed because a mutation needs a POST"},
+		{"GET", "?query=" + url.QueryEscape(health) + "&variables=[", "", "", "the variables are not valid JSON"},
+		{"GET", "", "", "", "there is no query"},
+		{"POST", "", "", health, "Unrecognised Content-Type"},
+		{"POST", "", "text/plain", health, "Unrecognised Content-Type"},
+		{"POST", "", "application/x-www-form-urlencoded", "query=" + url.QueryEscape(health), "Unrecognised Content-Type"},
+		{"POST", "", "application/json", `{"query":`, "the body is not valid JSON"},
+		{"POST", "", "application/json", `[{"query":"{ health { status } }"}]`, "the body is not a GraphQL request"},
+		{"POST", "", "application/json", `{"query":" "}`, "there is no query in the request"},
+		{"POST", "", "application/json", `{"query":"subscription { health { status } }"}`, "errors"},
+		{"DELETE", "", "", "", "Invalid method"},
+		{"POST", "/nowhere", "application/json", `{}`, "no such path"},
+	} {
+		_, text := d.ask(c.method, d.url+c.query, c.kind, c.body)
+		if !json.Valid([]byte(text)) || !strings.Contains(text, c.want) {
+			t.Errorf("%s %s %s: got %s, want %s", c.method, c.kind, c.body, text, c.want)
+		}
+	}
+	if d.node.Operations.Store.Draining() {
+		t.Error("a GET has changed something")
+	}
+}
+
+// A browser gets a page that may run its own script and fetch from its own server.
+func TestThePage(t *testing.T) {
+	d := newDesk(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	if n := len(page); n > 20<<10 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	if m := regexp.MustCompile(`(?i)(src|href)\s*=|https?://|\son[a-z]+=|style=|innerHTML`).FindString(page); m != "" {
+		t.Errorf("the page has %q", m)
+	}
+	policy := res.Header.Get("Content-Security-Policy")
+	for _, tag := range []string{"script", "style"} {
+		_, rest, _ := strings.Cut(page, "<"+tag+">")
+		text, _, ok := strings.Cut(rest, "</"+tag+">")
+		sum := sha256.Sum256([]byte(text))
+		if !ok || !strings.Contains(policy, tag+"-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+			t.Errorf("the policy %q does not allow the %s of %d bytes", policy, tag, len(text))
+		}
+	}
+	if !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("the policy is %q", policy)
+	}
+	for _, query := range regexp.MustCompile(`(?s)\["\{\\n.*?"\]|'mutation.*?'|"mutation.*?"`).FindAllString(page, -1) {
+		query = strings.NewReplacer(`\n`, "\n", `["`, "", `"]`, "").Replace(strings.Trim(query, `'"`))
+		if errs := d.schema.Validate(query); len(errs) > 0 && !strings.Contains(query, "$") {
+			t.Errorf("an example of the page: %v\n%s", errs, query)
+		}
+	}
+}
+
+// The older form of a backup answers when the backup is there.
+func TestBackupByForm(t *testing.T) {
+	d := newDesk(t)
+	d.set("first")
+	form := url.Values{"destination": {d.backups}, "force_full": {"true"}}.Encode()
+	const kind = "application/x-www-form-urlencoded"
+	for range 2 {
+		status, text := d.ask(http.MethodPost, d.url+"/backup", kind, form)
+		var a struct{ Code, Message string }
+		if err := json.Unmarshal([]byte(text), &a); err != nil || status != http.StatusOK || a.Code != "Success" || a.Message != "Backup completed." {
+			t.Fatalf("status %d, %v: %s", status, err, text)
+		}
+	}
+	all, err := d.node.Operations.List(t.Context(), LocationRequest{URI: d.backups})
+	if err != nil || len(all) != 2 || !all[1].Full {
+		t.Errorf("%d backups, %v; want two full ones", len(all), err)
+	}
+	for _, c := range []struct{ method, body, want string }{
+		{"POST", "", `"errors":[{"message":"Backup failed.","extensions":{"code":"you must specify a 'destination' value"}}]`},
+		{"POST", url.Values{"destination": {"gopher://x"}}.Encode(), `"errors":[{"message":"Backup failed.","extensions":{"code":"gopher://x: no plugin serves gopher://`},
+		{"POST", "%zz", "the form cannot be read"},
+		{"GET", "", `{"message":"Invalid method","extensions":{"code":"ErrorInvalidMethod"}}`},
+	} {
+		if _, text := d.ask(c.method, d.url+"/backup", kind, c.body); !strings.Contains(text, c.want) {
+			t.Errorf("%s %s: %s, want %s", c.method, c.body, text, c.want)
+		}
+	}
+}
+
+// The introspection query that clients send is answered in full.
+func TestIntrospection(t *testing.T) {
+	d := newDesk(t)
+	ref := "kind name"
+	for range 9 {
+		ref = "kind name ofType { " + ref + " }"
+	}
+	a := d.done(`query IntrospectionQuery {
+  __schema {
+    queryType { name }
+    mutationType { name }
+    subscriptionType { name }
+    types { ...FullType }
+    directives { name description locations args { ...InputValue } }
+  }
+}
+fragment FullType on __Type {
+  kind name description
+  fields(includeDeprecated: true) { name description args { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason }
+  inputFields { ...InputValue }
+  interfaces { ...TypeRef }
+  enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+  possibleTypes { ...TypeRef }
+}
+fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue }
+fragment TypeRef on __Type { `+ref+` }`, nil)
+	for _, want := range []string{
+		`"BackupInput"`, `"ListBackupsInput"`, `"RestoreInput"`, `"TaskInput"`, `"forceFull"`, `"sessionToken"`, `"encryptionKeyFile"`, `"vaultSecretIDFile"`,
+		`"NAMESPACE_ID"`, `"MembershipState"`, `"ee_features"`, `"UInt64"`,
+	} {
+		if !strings.Contains(a.text, want) {
+			t.Errorf("the schema has no %s", want)
+		}
+	}
+	if a.at(t, "__schema", "mutationType", "name") != "Mutation" {
+		t.Errorf("the schema is %.300s", a.text)
+	}
+}
