@@ -8,7 +8,8 @@
 // therefore runs at once.
 //
 // Backups run one after another, full ones first. Verifications and prunings run one
-// after another as well, never begin beside a backup, and hold up none.
+// after another as well, let backups go first, and hold up none. What has waited for an
+// hour is the next to begin.
 //
 // The file is JSON, and is replaced as a whole before and after each run:
 //

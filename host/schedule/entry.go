@@ -12,6 +12,7 @@ type entry struct {
 	rec     record
 	seed    uint64
 	running bool
+	waiting time.Time // since then it is due, and another one runs; zero: it is not
 
 	runs, failed, missed uint64 // since the scheduler began
 }
@@ -82,7 +83,15 @@ func (e *entry) begin(slot, now time.Time) {
 		e.rec.Slot = slot
 	}
 	e.rec.Started, e.rec.Ended, e.rec.Done = now, time.Time{}, false
-	e.running = true
+	e.running, e.waiting = true, time.Time{}
+}
+
+// patience is how long what is due lets others go first.
+const patience = time.Hour
+
+// impatient reports whether an entry has waited for too long.
+func (e *entry) impatient(now time.Time) bool {
+	return !e.waiting.IsZero() && now.Sub(e.waiting) >= patience
 }
 
 // end notes how an attempt has ended. Slots that came meanwhile are passed over after a

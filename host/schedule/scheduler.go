@@ -70,19 +70,18 @@ const longest = time.Minute
 // way, which is cancelled too. It is called once.
 func (s *Scheduler) Run(ctx context.Context) error {
 	s.load()
-	for {
+	for ctx.Err() == nil {
 		timer := time.NewTimer(s.begin(ctx))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			s.drain(ctx)
-			return nil
 		case end := <-s.ended:
 			s.end(ctx, end)
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
+	s.drain(ctx)
+	return nil
 }
 
 // drain waits for what is under way.
@@ -131,10 +130,14 @@ func (s *Scheduler) begin(ctx context.Context) time.Duration {
 	}
 	wait := longest
 	for _, d := range s.due(now) {
-		if !d.at.After(now) && s.free(d.e.Do) {
-			s.start(ctx, d.e, d.slot, now)
-		} else if until := d.at.Sub(now); until > 0 {
+		until := d.at.Sub(now)
+		switch {
+		case until > 0:
 			wait = min(wait, until)
+		case s.free(d.e):
+			s.start(ctx, d.e, d.slot, now)
+		case d.e.waiting.IsZero():
+			d.e.waiting = now
 		}
 	}
 	return wait
@@ -146,7 +149,8 @@ type due struct {
 	slot, at time.Time
 }
 
-// due returns what does not run, in the order in which it is begun.
+// due returns what does not run, in the order in which it is begun: by kind, but what
+// has waited for long comes first.
 func (s *Scheduler) due(now time.Time) (all []due) {
 	for _, e := range s.entries {
 		if e.running {
@@ -157,15 +161,23 @@ func (s *Scheduler) due(now time.Time) (all []due) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b due) int {
-		return cmp.Or(cmp.Compare(slices.Index(order, a.e.Do), slices.Index(order, b.e.Do)), a.slot.Compare(b.slot))
+		return cmp.Or(a.rank(now)-b.rank(now), a.slot.Compare(b.slot))
 	})
 	return all
 }
 
-// free reports whether nothing runs that keeps one of its kind from running.
-func (s *Scheduler) free(do Do) bool {
-	return !slices.ContainsFunc(s.entries, func(e *entry) bool {
-		return e.running && (e.Do.lane() == do.lane() || e.Do.lane() == 0)
+func (d due) rank(now time.Time) int {
+	rank := slices.Index(order, d.e.Do)
+	if d.e.impatient(now) {
+		rank -= len(order)
+	}
+	return rank
+}
+
+// free reports whether nothing runs that keeps e from running.
+func (s *Scheduler) free(e *entry) bool {
+	return !slices.ContainsFunc(s.entries, func(o *entry) bool {
+		return o.running && (o.Do.lane() == e.Do.lane() || o.Do.lane() == 0)
 	})
 }
 
