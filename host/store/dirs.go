@@ -49,7 +49,8 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if s.lock, err = os.Open(s.logDir()); err != nil {
 		return err
 	}
-	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits
+	lock := func() error { return unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) } //nolint:gosec // a descriptor fits
+	if err := patiently(lock); err != nil {
 		return fmt.Errorf("%s: %w", s.opt.Dir, badgerdb.ErrLocked)
 	}
 	if err := s.finishReplace(); err != nil {
@@ -221,7 +222,11 @@ func openDatabases(dirs map[uint32]string, o Options) (*databases, error) {
 		if o.small {
 			opt = opt.WithMemTableSize(1 << 20).WithValueLogFileSize(1 << 20).WithValueThreshold(32 << 10)
 		}
-		db, err := badger.OpenManaged(opt)
+		var db *badger.DB
+		err := patiently(func() (err error) {
+			db, err = badger.OpenManaged(opt)
+			return err
+		})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), d.close())
 		}

@@ -180,6 +180,20 @@ func (o *oracle) add(s dgraph.PredicateSchema) *oraclePredicate {
 	return p
 }
 
+// alter describes a predicate. The values of one that becomes a list stay.
+func (o *oracle) alter(s dgraph.PredicateSchema) {
+	was := o.preds[s.Predicate]
+	toList := was != nil && !was.schema.List && s.List && s.Type != dgraph.ValueUID
+	p := o.add(s)
+	for _, list := range p.nodes {
+		if v, ok := list[dgraph.UntaggedUID]; ok && toList {
+			delete(list, dgraph.UntaggedUID)
+			v.UID = farm.Fingerprint64(v.Value.Data)
+			list[v.UID] = v
+		}
+	}
+}
+
 // posting is what e sets.
 func (p *oraclePredicate) posting(e store.Edge) dgraph.Posting {
 	if e.Object != 0 {

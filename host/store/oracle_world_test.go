@@ -144,7 +144,7 @@ func (w *world) alter(preds []dgraph.PredicateSchema, types ...dgraph.TypeSchema
 	w.Helper()
 	w.must(w.s.Alter(w.Context(), preds, types))
 	for _, p := range preds {
-		w.o.add(p)
+		w.o.alter(p)
 		w.tell("alter %s %s", p.Predicate, schemaText(p))
 	}
 	for _, t := range types {
@@ -507,7 +507,7 @@ func mutationText(m store.Mutation) string {
 			case e.Star:
 				fmt.Fprintf(&b, " *@%s", e.Lang)
 			default:
-				fmt.Fprintf(&b, " %d%q@%s", e.Value.Type, e.Value.Data, e.Lang)
+				fmt.Fprintf(&b, " %d%.20q@%s", e.Value.Type, e.Value.Data, e.Lang)
 			}
 		}
 	}
