@@ -2,7 +2,6 @@ package dgraph
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,26 +122,17 @@ func (p *schemaParser) name(of string) (string, error) {
 	name := p.text
 	switch {
 	case p.kind == wordToken && isPlainName(name):
-	case p.kind == iriToken && strings.IndexFunc(name, isIllegal) < 0 && name != "":
 	case p.kind == wordToken:
 		return "", p.errorf("the name %s must stand in < >", p.got())
-	case p.kind == iriToken:
-		return "", p.errorf("<%s> is no name: blanks and any of <>\"{}|^`\\ cannot be part of one", name)
-	default:
+	case p.kind != iriToken:
 		return "", p.errorf("expected the name of a %s, got %s", of, p.got())
 	}
-	if len(name) > longestName {
-		return "", p.errorf("the name of a %s cannot be longer than %d bytes, got %s", of, longestName, p.got())
+	if err := CheckName(name); err != nil {
+		return "", p.errorf("%v", err)
 	}
 	p.next()
 	return name, nil
 }
-
-// longestName leaves room for what Dgraph puts around a name in keys.
-const longestName = math.MaxUint16 - 8
-
-// isIllegal reports whether r can be in no IRI.
-func isIllegal(r rune) bool { return r <= ' ' || strings.ContainsRune("<>\"{}|^`\\", r) }
 
 // predicateSchema reads name: type @directives .
 func (p *schemaParser) predicateSchema(ns uint64) (PredicateSchema, error) {

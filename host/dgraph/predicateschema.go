@@ -159,8 +159,12 @@ func (s *PredicateSchema) AppendUpdate(dst []byte, f Form) ([]byte, error) {
 		num protowire.Number
 		set bool
 	}{
-		{schemaCount, s.Count}, {schemaList, s.List}, {schemaUpsert, s.Upsert}, {schemaLang, s.Lang},
-		{schemaNoConflict, s.NoConflict}, {schemaUnique, s.Unique},
+		{schemaCount, s.Count},
+		{schemaList, s.List},
+		{schemaUpsert, s.Upsert},
+		{schemaLang, s.Lang},
+		{schemaNoConflict, s.NoConflict},
+		{schemaUnique, s.Unique},
 	} {
 		if flag.set {
 			msg = appendVarintField(msg, flag.num, 1)

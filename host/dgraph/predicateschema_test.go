@@ -123,14 +123,16 @@ func TestParseSchemaText(t *testing.T) {
 				{Predicate: Predicate{7, "name"}, Type: ValueString, Tokenizers: []string{"term", "exact"}, Lang: true, Count: true},
 				{Predicate: Predicate{7, "friend-of"}, Type: ValueUID, List: true, Reverse: true, Count: true},
 				{Predicate: Predicate{7, "age"}, Type: ValueInt, Tokenizers: []string{"int"}, Upsert: true, Unique: true, NoConflict: true},
-			}, nil,
+			},
+			nil,
 		},
 		{
 			`shape: float32vector @index(hnsw(metric: "cosine", exponent:"4")) . s2: float32vector @index(hnsw) .`,
 			[]PredicateSchema{
 				{Predicate: Predicate{7, "shape"}, Type: ValueVector, Vector: `hnsw(metric:"cosine",exponent:"4")`},
 				{Predicate: Predicate{7, "s2"}, Type: ValueVector, Vector: `hnsw()`},
-			}, nil,
+			},
+			nil,
 		},
 		{
 			"[0x1] <name>:string . \n[0x1] type <Person> {\n\tname\n\t<~boss>\n}\n[31] age: [int] .",
@@ -159,7 +161,7 @@ func TestParseSchemaText(t *testing.T) {
 			t.Errorf("%q:\n%+v, %+v, %v; want\n%+v, %+v", c.text, predicates, types, err, c.predicates, c.types)
 		}
 	}
-	if _, _, err := ParseSchemaText(0, text); err == nil || !strings.Contains(err.Error(), "line 3: <friend of> is no name") {
+	if _, _, err := ParseSchemaText(0, text); err == nil || !strings.Contains(err.Error(), "line 3: invalid name \"friend of\"") {
 		t.Errorf("a blank in a name: %v", err)
 	}
 }
@@ -177,7 +179,7 @@ func TestErrorsOfSchemaTextSayWhatToDo(t *testing.T) {
 		"имя: string .":                                `the name "имя" must stand in < >`,
 		"2nd: string .":                                `the name "2nd" must stand in < >`,
 		"<a\nb>: string .":                             `line 1: expected the name of a predicate, got "<a"`,
-		"<>: string .":                                 `<> is no name`,
+		"<>: string .":                                 `invalid name: it is empty`,
 		"<~friend>: uid .":                             `<~friend> is the way back along <friend>: give that one @reverse`,
 		"name: int @reverse .":                         `cannot reverse for non-uid type: name is of type int`,
 		"name: [string] @lang .":                       `@lang directive can only be specified for string type`,
@@ -212,7 +214,7 @@ func TestErrorsOfSchemaTextSayWhatToDo(t *testing.T) {
 		"type Person { name: ! }":                                         `missing type of the field name: got "!"`,
 		"type { name }":                                                   `expected the name of a type, got "{"`,
 		"}":                                                               `expected the name of a predicate, got "}"`,
-		strings.Repeat("x", 70000) + ": string .":                         `cannot be longer than 65527 bytes, got "` + strings.Repeat("x", 40) + `..."`,
+		strings.Repeat("x", 70000) + ": string .":                         `invalid name "` + strings.Repeat("x", 40) + `...": it has 70000 bytes, and 65527 are allowed`,
 		"\xff": `it is not UTF-8`,
 		"name: " + strings.Repeat("é", 60) + " .": `undefined type "` + strings.Repeat("é", 40) + `..."`,
 	} {
