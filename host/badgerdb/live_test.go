@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v3"
 
 	"github.com/brock-backup/brock/host/backupfile"
+	"github.com/brock-backup/brock/host/dgraph"
 	"github.com/brock-backup/brock/host/manifest"
 )
 
@@ -117,5 +118,35 @@ func TestLiveOfNothing(t *testing.T) {
 	}
 	if got := readAll(t, live(t, db, Options{}), 1, s.ReadTs()); len(got) != 1 {
 		t.Errorf("%d entries after the backup of nothing, want 1", len(got))
+	}
+}
+
+// Of one version a whole list counts, and not the delta that was rolled up into it,
+// wherever the two lie: Badger's level 0 is not always in order.
+func TestWholeListsComeFirst(t *testing.T) {
+	delta := item{key: []byte("k"), version: 7, userMeta: dgraph.MetaDelta}
+	older := item{key: []byte("k"), version: 3, userMeta: dgraph.MetaDelta}
+	for _, whole := range []byte{dgraph.MetaComplete, dgraph.MetaEmpty} {
+		list := item{key: []byte("k"), version: 7, userMeta: whole}
+		for _, st := range []store{
+			{lists: true, mems: []*memtable{{items: []item{delta, older}}, {items: []item{list}}}},
+			{lists: true, mems: []*memtable{{items: []item{list}}, {items: []item{delta, older}}}},
+			{lists: true, mems: []*memtable{{items: []item{delta}}, {items: []item{older}}, {items: []item{delta}}, {items: []item{list}}}},
+		} {
+			for _, m := range st.mems {
+				m.maxVersion = 7
+			}
+			m, _ := st.merge(0, nil)
+			var got []byte
+			for err := m.seek(nil); m.item() != nil; err = m.next() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, m.item().userMeta)
+			}
+			if !bytes.Equal(got, []byte{whole, dgraph.MetaDelta}) {
+				t.Errorf("of %d memtables: %x", len(st.mems), got)
+			}
+		}
 	}
 }

@@ -53,7 +53,7 @@ func pinDB(db *badger.DB, readTs uint64) (_ *pin, err error) {
 	p.shared.add(p)
 	defer func() {
 		if err != nil {
-			p.release()
+			err = errors.Join(err, p.release())
 		}
 	}()
 	if err := pendingDrop(db.Opts().Dir); err != nil {
