@@ -74,14 +74,18 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeH
 func (a *Admin) admin(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		if !r.URL.Query().Has("query") && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		if wantsPage(r) {
 			a.page(w)
+			return
+		}
+		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+			writeError(w, http.StatusForbidden, codeInvalidRequest, errors.New("a link of another place asks nothing here"))
 			return
 		}
 	case http.MethodPost:
 	default:
 		w.Header().Set("Allow", "GET, POST")
-		writeError(w, http.StatusMethodNotAllowed, codeInvalidMethod, errors.New("Invalid method")) //nolint:revive,staticcheck // Dgraph's words
+		writeError(w, http.StatusMethodNotAllowed, codeInvalidMethod, errors.New("Invalid method")) //nolint:staticcheck // Dgraph's words
 		return
 	}
 	q, err := readRequest(w, r)
@@ -118,7 +122,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) (q gqlRequest, err erro
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" && kind != "application/graphql" {
 		return q, hinted(`send Content-Type: application/json with {"query": "..."}`,
-			"Unrecognised Content-Type. Please use application/json or application/graphql for GraphQL requests") //nolint:revive,staticcheck // as Dgraph says it
+			"Unrecognised Content-Type. Please use application/json or application/graphql for GraphQL requests")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {

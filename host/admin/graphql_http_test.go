@@ -4,12 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/brock-backup/brock/sdk"
 )
 
 // A request may come in each of the forms that clients use, and in no other.
@@ -86,6 +90,33 @@ func TestThePage(t *testing.T) {
 		if errs := d.schema.Validate(query); len(errs) > 0 && !strings.Contains(query, "$") {
 			t.Errorf("an example of the page: %v\n%s", errs, query)
 		}
+	}
+}
+
+// The page comes without the token that is typed on it, and nothing else does. A link of
+// another place asks nothing.
+func TestThePageNeedsNoToken(t *testing.T) {
+	g := &Guard{token: sdk.NewSecret("token")}
+	for url, want := range map[string]error{
+		"/admin": nil, "/admin/": nil, "/admin?query=x": errToken, "/admin/backup": errToken, "/alter": errToken,
+	} {
+		r := httptest.NewRequest(http.MethodGet, url, nil)
+		r.Header.Set("Accept", "text/html")
+		if err := g.authorize(r); !errors.Is(err, want) {
+			t.Errorf("GET %s: %v, want %v", url, err, want)
+		}
+		r.Method = http.MethodPost
+		if err := g.authorize(r); !errors.Is(err, errToken) {
+			t.Errorf("POST %s: %v, want %v", url, err, errToken)
+		}
+	}
+	d := newDesk(t)
+	r := httptest.NewRequest(http.MethodGet, "/admin?query="+url.QueryEscape("{ health { status } }"), nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden {
+		t.Errorf("a link of another place: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -204,10 +204,10 @@ func (g *Guard) called(host string) bool {
 // errToken is a wrong or missing token, in Dgraph's words.
 var errToken = errors.New("Invalid X-Dgraph-AuthToken") //nolint:revive,staticcheck // Dgraph's words
 
-// authorize wants the token where Dgraph does.
+// authorize wants the token where Dgraph does, but for the page on which it is typed.
 func (g *Guard) authorize(r *http.Request) error {
 	path := r.URL.Path
-	if g.token.IsZero() || path != "/alter" && path != "/admin" && !strings.HasPrefix(path, "/admin/") {
+	if g.token.IsZero() || wantsPage(r) || path != "/alter" && path != "/admin" && !strings.HasPrefix(path, "/admin/") {
 		return nil
 	}
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Dgraph-AuthToken")), g.token.Reveal()) != 1 {

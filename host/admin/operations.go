@@ -71,8 +71,8 @@ type RestoreRequest struct {
 // What a backup that does not fit its location's latest one is told, in the words
 // that Dgraph has for it.
 var (
-	errWasPlain     = errors.New(`latest manifest indicates the last backup was not encrypted but this instance has encryption turned on. Try "forceFull" flag.`)
-	errWasEncrypted = errors.New(`latest manifest indicates the last backup was encrypted but this instance has encryption turned off. Try "forceFull" flag.`)
+	errWasPlain     = errors.New(`latest manifest indicates the last backup was not encrypted but this instance has encryption turned on. Try "forceFull" flag.`) //nolint:revive,staticcheck // Dgraph's words
+	errWasEncrypted = errors.New(`latest manifest indicates the last backup was encrypted but this instance has encryption turned off. Try "forceFull" flag.`)    //nolint:revive,staticcheck // Dgraph's words
 )
 
 // Backup takes one backup. It is incremental if the location has a series to continue.

@@ -21,6 +21,13 @@ var (
 	pageScript string
 )
 
+// wantsPage reports whether a request is that of a browser which has nothing to ask yet. The
+// page holds nothing that is not in Brock's source.
+func wantsPage(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.URL.Path == "/admin" || r.URL.Path == "/admin/") &&
+		!r.URL.Query().Has("query") && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
 // page answers a browser.
 func (a *Admin) page(w http.ResponseWriter) {
 	text, policy := document()

@@ -84,7 +84,7 @@ func (in *RestoreInput) check() error {
 // RestorePayload is Dgraph's, and has a task.
 type RestorePayload struct{ Code, Message, TaskID *string }
 
-var errRestoring = errors.New("another restore operation is already running. Please retry later") //nolint:revive // Dgraph's words
+var errRestoring = errors.New("another restore operation is already running. Please retry later")
 
 // Restore looks at the backups first, and then begins. As with Dgraph, a restore that is
 // refused has both a payload that says Failure and an error.

@@ -86,7 +86,7 @@ func (r *resolver) State() *MembershipState {
 	}
 	namespaces := []UInt64{}
 	for _, p := range r.operations().Store.Schema() {
-		if ns := UInt64(p.Predicate.Namespace); !slices.Contains(namespaces, ns) {
+		if ns := UInt64(p.Namespace); !slices.Contains(namespaces, ns) {
 			namespaces = append(namespaces, ns)
 		}
 	}
@@ -158,11 +158,11 @@ type AssignInput struct {
 	Num  UInt64
 }
 
-// AssignedIds is Dgraph's.
-type AssignedIds struct{ StartID, EndID, ReadOnly *UInt64 }
+// AssignedIDs is Dgraph's.
+type AssignedIDs struct{ StartID, EndID, ReadOnly *UInt64 }
 
 // AssignPayload is Dgraph's.
-type AssignPayload struct{ Response *AssignedIds }
+type AssignPayload struct{ Response *AssignedIDs }
 
 // mostAssigned keeps one request from using up what there is.
 const mostAssigned = 1 << 32
@@ -179,11 +179,11 @@ func (r *resolver) Assign(ctx context.Context, args struct{ Input AssignInput })
 	case in.Num == 0 || in.Num > mostAssigned:
 		return nil, failed("assign", fmt.Errorf("num is from 1 to %d", uint64(mostAssigned)))
 	}
-	first, err := r.operations().Store.NewUIDs(int(in.Num))
+	first, err := r.operations().Store.NewUIDs(int(in.Num)) //nolint:contextcheck // it has none to give
 	if err != nil {
 		return nil, failed("assign", err)
 	}
-	return &AssignPayload{&AssignedIds{StartID: new(UInt64(first)), EndID: new(UInt64(first) + in.Num - 1), ReadOnly: new(UInt64)}}, nil
+	return &AssignPayload{&AssignedIDs{StartID: new(UInt64(first)), EndID: new(UInt64(first) + in.Num - 1), ReadOnly: new(UInt64)}}, nil
 }
 
 // NamespacePayload is Dgraph's.
