@@ -359,6 +359,10 @@ func TestPluginsAreRevived(t *testing.T) {
 	if s := d.state(opened.Plugin); s != launch.Ready {
 		t.Errorf("state %q", s)
 	}
+	want := Running{"brock-destination-red", launch.Ready, 1}
+	if running := d.Running(); len(running) != 1 || running[0] != want {
+		t.Errorf("running %+v; want %+v", running, want)
+	}
 }
 
 // A plugin that serves more than it once said, because of what it runs with, is

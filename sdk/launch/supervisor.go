@@ -63,6 +63,7 @@ type Supervisor struct {
 	life        *life     // the present one; nil if there is none
 	err         error     // why there will be none any more
 	description *sdk.Description
+	restarts    uint64
 	tail        []string // what the last process wrote to standard error
 }
 
@@ -115,6 +116,13 @@ func (s *Supervisor) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
+}
+
+// Restarts is how often the plugin was started, or was tried to start, after a crash.
+func (s *Supervisor) Restarts() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts
 }
 
 // Stderr returns the last lines, up to 64, that the plugin's present process,
@@ -208,6 +216,11 @@ func (s *Supervisor) present() (*life, error) {
 func (s *Supervisor) live(l *life, until time.Time) {
 	s.pause(until)
 	s.enter(Starting)
+	if !l.first && s.starts.Err() == nil {
+		s.mu.Lock()
+		s.restarts++
+		s.mu.Unlock()
+	}
 	p, err := Start(s.starts, s.path, s.options)
 	if err != nil {
 		s.over(l, err, 0)
