@@ -355,3 +355,28 @@ func TestAnInterruptedStartIsTriedAgain(t *testing.T) {
 		t.Errorf("the next time: %v", err)
 	}
 }
+
+// What is closed is of no use any more, and its plugin and other locations still are: a
+// host that runs for months opens one for every request.
+func TestAnOpenedLocationIsClosed(t *testing.T) {
+	d := open(t, plugins(t, "brock-destination-red"))
+	var all []*Opened
+	for range 2 {
+		opened, err := d.OpenDestination(t.Context(), "red://host/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, opened)
+	}
+	if err := all[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := all[0].Destination.Get(t.Context(), "settings", 0); !errors.Is(err, sdk.ErrInvalid) {
+		t.Errorf("Get of the one that is closed: %v, want %v", err, sdk.ErrInvalid)
+	}
+	r, err := all[1].Destination.Get(t.Context(), "settings", 0)
+	if err != nil {
+		t.Fatalf("Get of the other one: %v", err)
+	}
+	r.Close()
+}
