@@ -112,15 +112,28 @@ func (o *Operations) backup(ctx context.Context, r BackupRequest) (res *host.Bac
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	res, err = o.engine(ctx).Backup(ctx, host.BackupRequest{Source: src, To: to, Key: key, ForceFull: r.ForceFull})
+	defer func() {
+		if err := src.Close(); err != nil { // the backup is what it is
+			o.log().Warn("what was backed up did not close well", "error", err)
+		}
+	}()
+	res, err = o.engine(ctx).Backup(ctx, host.BackupRequest{
+		Source: src, To: to, Key: key, ForceFull: r.ForceFull, AutoFull: !r.ForceFull,
+		Continues: func(last *manifest.Manifest) bool { return o.Store.HasTaken(last.Series, last.Number, last.ReadTs) },
+	})
 	switch {
 	case errors.Is(err, host.ErrKeyGiven):
 		return nil, fmt.Errorf("%w (%w)", errWasPlain, err)
 	case errors.Is(err, host.ErrKeyMissing):
 		return nil, fmt.Errorf("%w (%w)", errWasEncrypted, err)
+	case err != nil:
+		return nil, err
 	}
-	return res, err
+	m := res.Manifest
+	if err := o.Store.Took(m.Series, m.Number, m.ReadTs); err != nil {
+		o.log().Warn("the backup is complete, but the next one will be a full one", "backup", m.ID(), "error", err)
+	}
+	return res, nil
 }
 
 // List returns the backups of a location, oldest first.
