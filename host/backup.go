@@ -19,6 +19,10 @@ type BackupRequest struct {
 	To     Location
 	Key    *Key // nil: not encrypted
 
+	// Continues reports whether all that has changed in the database since a backup can
+	// be told by its timestamps. nil: of any backup.
+	Continues func(last *manifest.Manifest) bool
+
 	ForceFull bool            // begin a new series even if there is one
 	AutoFull  bool            // begin a new series where an incremental would be unsound
 	Compat    manifest.Compat // whose backups these look like; v23 if empty
@@ -33,6 +37,26 @@ type BackupResult struct {
 	Entries  int64
 	Damaged  []string // keys that were left out because they could not be read
 	Warning  string   // the backup is complete, but something else is not
+
+	// Stages tell how long each took: "plan" looks at the location and the database,
+	// "objects" writes the data, "commit" makes the backup exist, "publish" tells Dgraph.
+	Stages map[string]time.Duration
+}
+
+// A stopwatch takes the times of stages that follow one another.
+type stopwatch struct {
+	last   time.Time
+	stages map[string]time.Duration
+}
+
+func newStopwatch() *stopwatch {
+	return &stopwatch{time.Now(), map[string]time.Duration{}}
+}
+
+// done ends a stage; the next begins.
+func (w *stopwatch) done(stage string) {
+	now := time.Now()
+	w.stages[stage], w.last = now.Sub(w.last), now
 }
 
 // Backup takes one backup. It is incremental if the location has a series to
@@ -40,6 +64,7 @@ type BackupResult struct {
 // commit record is written; an error means that nothing of it is visible.
 func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, error) {
 	ctx = e.withLog(ctx)
+	watch := newStopwatch()
 	c, err := e.catalogue(ctx, req.To)
 	if errors.Is(err, ErrNoLocation) {
 		e.log().Info("the location is new", "location", req.To.URI)
@@ -54,7 +79,8 @@ func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, 
 		return nil, err
 	}
 	defer clear(p.dataKey)
-	res := &BackupResult{Manifest: p.m}
+	watch.done("plan")
+	res := &BackupResult{Manifest: p.m, Stages: watch.stages}
 	err = e.writeObjects(ctx, p, res)
 	if res.Damaged = req.Source.Damaged(); err == nil && len(res.Damaged) > 0 {
 		err = p.writeDamaged(ctx, res.Damaged)
@@ -66,14 +92,17 @@ func (e *Engine) Backup(ctx context.Context, req BackupRequest) (*BackupResult, 
 		e.discard(ctx, c.loc.Destination, p)
 		return nil, fmt.Errorf("backup %s: %w", p.m.ID(), err)
 	}
+	watch.done("objects")
 	if err := e.commit(ctx, c.loc.Destination, p); err != nil {
 		return nil, fmt.Errorf("backup %s: %w", p.m.ID(), err)
 	}
+	watch.done("commit")
 	c.all = append(c.all, *p.m)
 	if err := c.publish(ctx); err != nil {
 		res.Warning = fmt.Sprintf("backup %s is complete, but Dgraph's own manifest could not be updated (%v): the next backup or ls repairs it", p.m.ID(), err)
 		e.log().Warn(res.Warning)
 	}
+	watch.done("publish")
 	return res, nil
 }
 

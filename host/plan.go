@@ -132,6 +132,7 @@ func (e *Engine) place(ctx context.Context, p *plan, c *catalogue) error {
 	if err := e.fits(ctx, p, c, last); err != nil {
 		var unsound *unsoundError
 		if p.req.AutoFull && errors.As(err, &unsound) {
+			e.log().Warn("a full backup is taken, because an incremental one would not be sound", "reason", err)
 			p.begin(c)
 			return nil
 		}
@@ -252,6 +253,8 @@ func (e *Engine) fits(ctx context.Context, p *plan, c *catalogue, last *manifest
 		return usage("leave the key out, or --force-full for a new series", "cannot continue series %s: %w", last.Series, ErrKeyGiven)
 	case last.Form > m.Form:
 		return usage("use --compat as before, or --force-full", "cannot continue series %s: its backups are of a later form (%d) than %s (%d)", last.Series, last.Form, m.Record.Compat, m.Form)
+	case p.req.Continues != nil && !p.req.Continues(last):
+		return refuse("backup %s was taken of another database, or of a later life of this one", last.ID())
 	case m.ReadTs == last.ReadTs: // no reason for a full backup: nothing is newer
 		return usage(remedy, "nothing is newer than backup %s: read timestamp %d does not advance", last.ID(), m.ReadTs)
 	case m.ReadTs < last.ReadTs:

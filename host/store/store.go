@@ -65,6 +65,7 @@ type Store struct {
 	draining  atomic.Bool
 	replacing sync.Mutex
 	forgets   sync.Mutex // files of the log
+	takenMu   sync.Mutex // the file of backups
 	hot       hotKeys    // the committer's
 	rolls     chan roll
 
