@@ -47,6 +47,12 @@ func TestMain(m *testing.M) {
 //	shorten FILE BYTES         takes bytes off the end
 //	damaged OBJECT             restore and verify --deep of ./bad say so; then ./bad is ./good again
 //	lock DIR                   has a Badger database open until the script ends
+//	serve NAME ARGUMENTS...    starts brock serve; $NAME is its URL
+//	end NAME [kill]            ends it, with exit code 0 unless it is killed; NAME.log is what it logged
+//	http METHOD URL [BODY]     sends a request, see httpRequest; its answer is standard output
+//	certificate NAME           writes NAME.crt and NAME.key
+//	until ... TEXT             sends it again and again until TEXT is in the answer
+//	answered FILE              the data of the last answer is that of the file
 func TestScripts(t *testing.T) { testscript.Run(t, scripts(t, "testdata/script", nil)) }
 
 // scripts are those of a folder, with variables besides the usual.
@@ -72,14 +78,20 @@ func scripts(t *testing.T, dir string, vars map[string]string) testscript.Params
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"examples": examples,
-			"sorted":   sortedFile,
-			"truth":    truth,
-			"flip":     flip,
-			"shorten":  shorten,
-			"damaged":  damaged,
-			"lock":     lock,
+			"exits":       exits,
+			"examples":    examples,
+			"sorted":      sortedFile,
+			"truth":       truth,
+			"flip":        flip,
+			"shorten":     shorten,
+			"damaged":     damaged,
+			"lock":        lock,
+			"serve":       serveHost,
+			"certificate": certificate,
+			"end":         stopHost,
+			"http":        httpRequest,
+			"until":       untilAnswer,
+			"answered":    answered,
 		},
 	}
 }

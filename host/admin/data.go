@@ -54,7 +54,7 @@ func (s *Server) mutate(w http.ResponseWriter, r *http.Request) {
 	case "application/json":
 		parse = nquad.ParseJSON
 	default:
-		//nolint:revive,staticcheck // Dgraph's words
+		//nolint:staticcheck // Dgraph's words
 		writeError(w, http.StatusOK, codeInvalidRequest, errors.New("Unsupported Content-Type. Supported content types are application/json, application/rdf"))
 		return
 	}
@@ -104,7 +104,7 @@ func (s *Server) commit(ctx context.Context, ns uint64, req *nquad.Request) (uid
 	blank := req.Blank()
 	var first uint64
 	if len(blank) > 0 {
-		if first, err = s.store().NewUIDs(len(blank)); err != nil {
+		if first, err = s.store().NewUIDs(len(blank)); err != nil { //nolint:contextcheck // it waits for nobody
 			return nil, 0, err
 		}
 	}

@@ -106,6 +106,6 @@ func queryText(r *http.Request, data []byte) (text string, variables map[string]
 	case "application/dql", "application/graphql+-":
 		return string(data), nil, nil
 	}
-	//nolint:revive,staticcheck // Dgraph's words
+	//nolint:staticcheck // Dgraph's words
 	return "", nil, errors.New("Unsupported Content-Type. Supported content types are application/json, application/graphql+-,application/dql")
 }

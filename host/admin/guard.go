@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/brock-backup/brock/sdk"
@@ -152,8 +153,8 @@ func (g *Guard) admit(r *http.Request) (from string, err error) {
 func (g *Guard) forwarded(r *http.Request, proxy netip.Addr) (netip.Addr, error) {
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	ip := proxy
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop := strings.TrimSpace(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		hop = strings.TrimSpace(hop)
 		if with, err := netip.ParseAddrPort(hop); err == nil {
 			hop = with.Addr().String()
 		}
@@ -202,7 +203,7 @@ func (g *Guard) called(host string) bool {
 }
 
 // errToken is a wrong or missing token, in Dgraph's words.
-var errToken = errors.New("Invalid X-Dgraph-AuthToken") //nolint:revive,staticcheck // Dgraph's words
+var errToken = errors.New("Invalid X-Dgraph-AuthToken") //nolint:staticcheck // Dgraph's words
 
 // authorize wants the token where Dgraph does, but for the page on which it is typed.
 func (g *Guard) authorize(r *http.Request) error {

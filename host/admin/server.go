@@ -157,7 +157,7 @@ func (s *Server) handler() http.Handler {
 // end logs a request, never its query or body: both may hold secrets.
 func (s *Server) end(rec *recorder, r *http.Request) {
 	if v := recover(); v != nil {
-		if v == http.ErrAbortHandler {
+		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(v)
 		}
 		s.log.Error("a request ended in a panic", "path", cut(r.URL.Path), "stack", string(debug.Stack()))

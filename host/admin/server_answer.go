@@ -78,6 +78,6 @@ func allowMethod(w http.ResponseWriter, r *http.Request, method string) bool {
 		return true
 	}
 	w.Header().Set("Allow", method)
-	writeError(w, http.StatusMethodNotAllowed, codeInvalidMethod, errors.New("Invalid method")) //nolint:revive,staticcheck // Dgraph's words
+	writeError(w, http.StatusMethodNotAllowed, codeInvalidMethod, errors.New("Invalid method")) //nolint:staticcheck // Dgraph's words
 	return false
 }

@@ -73,7 +73,7 @@ func (n *Node) State() *Membership {
 	}
 	for _, p := range n.Operations.Store.Schema() {
 		if g, ok := m.Groups[decimal(p.Group)]; ok {
-			name := p.Predicate.String()
+			name := p.String()
 			g.Tablets[name] = Tablet{GroupID: p.Group, Predicate: name}
 		}
 	}

@@ -200,9 +200,15 @@ func TestTLSThatCannotBe(t *testing.T) {
 	cert, key := ca.sign(t, dir, "server", 1)
 	_, wrong := ca.sign(t, dir, "wrong", 2)
 	for _, files := range []admin.TLSFiles{
-		{Cert: cert}, {Key: key}, {CA: ca.file}, {Cert: cert, Key: wrong}, {Cert: cert, Key: dir + "/none"},
-		{Cert: cert, Key: key, CA: key}, {Cert: cert, Key: key, CA: dir + "/none"},
-		{Cert: cert, Key: key, ClientAuth: "PLEASE", CA: ca.file}, {Cert: cert, Key: key, ClientAuth: "REQUIREANDVERIFY"},
+		{Cert: cert},
+		{Key: key},
+		{CA: ca.file},
+		{Cert: cert, Key: wrong},
+		{Cert: cert, Key: dir + "/none"},
+		{Cert: cert, Key: key, CA: key},
+		{Cert: cert, Key: key, CA: dir + "/none"},
+		{Cert: cert, Key: key, ClientAuth: "PLEASE", CA: ca.file},
+		{Cert: cert, Key: key, ClientAuth: "REQUIREANDVERIFY"},
 	} {
 		if _, err := admin.NewTLS(files, nil); err == nil {
 			t.Errorf("%+v is taken", files)
