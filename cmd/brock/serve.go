@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/brock-backup/brock/host/admin"
+	"github.com/brock-backup/brock/host/schedule"
 	"github.com/brock-backup/brock/host/store"
 	"github.com/brock-backup/brock/sdk"
 )
@@ -21,6 +23,8 @@ type serveOptions struct {
 	strict      bool
 	key         keyFlags
 	http        httpFlags
+	config      string
+	check       bool
 }
 
 func (a *app) serve() *cobra.Command {
@@ -31,7 +35,8 @@ func (a *app) serve() *cobra.Command {
 		Long: `Serve opens a database, or makes one, and answers Dgraph's HTTP paths for it: /query,
 /mutate and /alter for data, the GraphQL of /admin for backups and restores, /health,
 /state and /metrics. Its directories are Dgraph's own: an alpha can open them, and
-what an alpha or brock restore has written can be served. Backups go on beside writes.
+what an alpha or brock restore has written can be served. Backups go on beside writes, and
+what a configuration schedules is done.
 
 Only this machine may call, unless --whitelist lists others; and with --bindall, or
 an address in --http-addr, others can connect. When it is told to end, it lets
@@ -42,9 +47,11 @@ type. Directives of a schema such as @index are kept, but no keys are built for 
 --strict-schema they are refused.`,
 		Example: `  brock serve -p ./live
   brock serve -p ./live --http-addr 127.0.0.1:0 --groups 2
-  brock serve -p ./live --bindall --security "whitelist=10.0.0.0/8" --auth-token-file ./token`,
+  brock serve -p ./live --bindall --security "whitelist=10.0.0.0/8" --auth-token-file ./token
+  brock serve -p ./live --config ./brock.yaml
+  brock serve -p ./live --config ./brock.yaml --check`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), a) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), a, cmd) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.postings, "postings", "p", "", "the database: a `DIR` with p1, p2, ..., made if there is none")
@@ -53,16 +60,28 @@ type. Directives of a schema such as @index are kept, but no keys are built for 
 	f.BoolVar(&o.strict, "strict-schema", false, "refuse @index, @reverse and @count, whose keys are not built")
 	o.key.add(cmd)
 	o.http.add(cmd)
+	f.StringVar(&o.config, "config", "", "destinations, the key and schedules are in `FILE`, a brock.yaml")
+	f.BoolVar(&o.check, "check", false, "only tell what the configuration would do, and when")
 	cmd.PreRunE = exclusive("http-addr", "bindall")
 	return cmd
 }
 
-func (o *serveOptions) run(ctx context.Context, a *app) error {
+func (o *serveOptions) run(ctx context.Context, a *app, cmd *cobra.Command) error {
 	if o.postings == "" {
 		return usageError("for example -p ./live", "no database: say which directory to serve with -p")
 	}
 	if o.groups < 1 || o.groups > 1024 {
 		return usageError("one is usual", "--groups %d", o.groups)
+	}
+	config, err := o.configuration(a, cmd)
+	if err != nil {
+		return err
+	}
+	if o.check {
+		if config == nil {
+			return usageError("for example --config ./brock.yaml", "--check: there is no configuration to check")
+		}
+		return schedule.Check(a.stdout, config, o.stateFile(admin.ScheduleFile), time.Now())
 	}
 	if !a.verbose {
 		a.logger.SetLevel(hclog.Info) // a host that runs for months tells what it does
@@ -79,7 +98,7 @@ func (o *serveOptions) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	key, err := o.keys(ctx, a)
+	key, err := o.keys(ctx, a, config)
 	if err != nil {
 		return err
 	}
@@ -94,7 +113,7 @@ func (o *serveOptions) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	l := &live{app: a, o: o, operations: a.operations(s, key, postingsKey)}
+	l := &live{app: a, o: o, config: config, operations: a.operations(s, key, postingsKey)}
 	err = l.serve(ctx, ln, admin.Config{
 		Guard: guard, TLS: secure, Logger: a.logger.Named("http"), MutateBytes: o.http.mutateBytes, AdminBytes: o.http.adminBytes,
 	})
@@ -105,8 +124,11 @@ func (o *serveOptions) run(ctx context.Context, a *app) error {
 func (a *app) operations(s *store.Store, key admin.KeyFunc, postingsKey sdk.Secret) *admin.Operations {
 	engine := *a.engine
 	engine.Progress = nil
+	metrics := admin.NewMetrics(versionString())
+	metrics.WatchStore(s)
+	metrics.WatchPlugins(a.plugins)
 	return &admin.Operations{
-		Store: s, Engine: &engine, Plugins: a.plugins, Key: key, Logger: a.logger, PostingsKey: postingsKey,
+		Store: s, Engine: &engine, Plugins: a.plugins, Key: key, Logger: a.logger, Metrics: metrics, PostingsKey: postingsKey,
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brock-backup/brock/host/admin"
+	"github.com/brock-backup/brock/host/schedule"
 )
 
 // taskTime is what tasks under way have when the host is to end. Then they are stopped,
@@ -21,15 +23,19 @@ const taskTime = 10 * time.Second
 type live struct {
 	app        *app
 	o          *serveOptions
+	config     *schedule.Config // nil: nothing is scheduled
 	operations *admin.Operations
 }
 
 // serve answers on ln until ctx ends, or the listener fails. Then nothing of it runs any more.
 func (l *live) serve(ctx context.Context, ln net.Listener, conf admin.Config) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conf.Metrics = l.operations.Metrics.Handler()
 	conf.Node = &admin.Node{
 		Operations: l.operations, ID: databaseID(l.o.postings), Address: ln.Addr().String(), Version: versionString(), Started: time.Now(),
 	}
-	tasks, err := admin.OpenTasks(l.o.stateFile("tasks.json"), l.app.logger)
+	tasks, err := admin.OpenTasks(l.o.stateFile("tasks.json"), l.app.logger) //nolint:contextcheck // tasks outlive ctx for a while
 	if err != nil {
 		return err
 	}
@@ -47,10 +53,27 @@ func (l *live) serve(ctx context.Context, ln net.Listener, conf admin.Config) (e
 	if err != nil {
 		return err
 	}
+	scheduled := l.schedule(ctx)
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-scheduled)
+	}()
 	if err := l.ready(ln.Addr(), conf); err != nil {
 		return err
 	}
 	return server.Serve(ctx, ln)
+}
+
+// schedule does what the configuration schedules until ctx ends. The channel tells when nothing
+// of it is under way.
+func (l *live) schedule(ctx context.Context) <-chan error {
+	ended := make(chan error, 1)
+	if l.config == nil || len(l.config.Schedules) == 0 {
+		ended <- nil
+		return ended
+	}
+	go func() { ended <- admin.RunSchedule(ctx, l.operations, l.config, l.o.stateFile("")) }()
+	return ended
 }
 
 // ready says where the host answers: one line, when it does.
