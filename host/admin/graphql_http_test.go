@@ -176,7 +176,7 @@ fragment InputValue on __InputValue { name description type { ...TypeRef } defau
 fragment TypeRef on __Type { `+ref+` }`, nil)
 	for _, want := range []string{
 		`"BackupInput"`, `"ListBackupsInput"`, `"RestoreInput"`, `"TaskInput"`, `"forceFull"`, `"sessionToken"`, `"encryptionKeyFile"`, `"vaultSecretIDFile"`,
-		`"NAMESPACE_ID"`, `"MembershipState"`, `"ee_features"`, `"UInt64"`,
+		`"Begin a new series even if there is one to continue."`, `"NAMESPACE_ID"`, `"MembershipState"`, `"ee_features"`, `"UInt64"`,
 	} {
 		if !strings.Contains(a.text, want) {
 			t.Errorf("the schema has no %s", want)

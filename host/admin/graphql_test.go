@@ -312,6 +312,8 @@ func TestErrorsOverGraphQL(t *testing.T) {
 	for _, c := range []struct{ query, want string }{
 		{`mutation { backup(input: {destination: ""}) { taskId } }`, "resolving backup failed because you must specify a 'destination' value"},
 		{`mutation { backup(input: {destination: "gopher://x/y"}) { taskId } }`, "resolving backup failed because gopher://x/y: no plugin serves gopher://"},
+		{`mutation { restore(input: {location: ""}) { code } }`, "resolving restore failed because you must specify a 'location' value"},
+		{`{ listBackups(input: {location: ""}) { path } }`, "resolving listBackups failed because cannot read manifests at location that is given: you must specify a 'location' value"},
 		{restore + `backupId: "nope"}) { code } }`, "resolving restore failed because failed to verify backup: No backups with the specified backup ID nope"},
 		{restore + `backupNum: 9}) { code } }`, "resolving restore failed because failed to verify backup: while retrieving manifests: not enough backups to restore manifest with backupNum 9"},
 		{restore + `backupNum: -1}) { code } }`, "couldn't get input argument because backupNum value should be equal or greater than zero"},

@@ -98,6 +98,9 @@ func (o *Operations) Backup(ctx context.Context, r BackupRequest) (res *host.Bac
 }
 
 func (o *Operations) backup(ctx context.Context, r BackupRequest) (res *host.BackupResult, err error) {
+	if r.To.URI == "" {
+		return nil, errNoDestination
+	}
 	to, closeLocation, err := o.open(ctx, r.To)
 	if err != nil {
 		return nil, err

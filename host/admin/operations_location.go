@@ -21,13 +21,16 @@ type LocationRequest struct {
 	Settings     func() (map[string]any, error) // more of the plugin's, which may be secret; nil: none
 }
 
-// errNoDestination is said in Dgraph's words.
-var errNoDestination = errors.New("you must specify a 'destination' value")
+// What is said of a location that is missing, in Dgraph's words.
+var (
+	errNoDestination = errors.New("you must specify a 'destination' value")
+	errNoLocation    = errors.New("you must specify a 'location' value")
+)
 
 // open opens a location for one operation.
 func (o *Operations) open(ctx context.Context, at LocationRequest) (loc host.Location, closeLocation func(), err error) {
 	if at.URI == "" {
-		return loc, nil, errNoDestination
+		return loc, nil, errNoLocation
 	}
 	settings, err := o.settings(ctx, at)
 	if err != nil {

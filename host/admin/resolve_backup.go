@@ -1,9 +1,6 @@
 package admin
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // BackupInput is Dgraph's.
 type BackupInput struct {
@@ -84,8 +81,6 @@ func (in *RestoreInput) check() error {
 // RestorePayload is Dgraph's, and has a task.
 type RestorePayload struct{ Code, Message, TaskID *string }
 
-var errRestoring = errors.New("another restore operation is already running. Please retry later")
-
 // Restore looks at the backups first, and then begins. As with Dgraph, a restore that is
 // refused has both a payload that says Failure and an error.
 func (r *resolver) Restore(ctx context.Context, args struct{ Input RestoreInput }) (*RestorePayload, error) {
@@ -105,7 +100,7 @@ func (r *resolver) Restore(ctx context.Context, args struct{ Input RestoreInput 
 
 func (r *resolver) restore(ctx context.Context, in *RestoreInput) (Task, error) {
 	if in.Location == "" {
-		return Task{}, errors.New("you must specify a 'location' value")
+		return Task{}, errNoLocation
 	}
 	if r.restoring() {
 		return Task{}, errRestoring

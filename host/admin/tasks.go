@@ -28,6 +28,9 @@ var (
 	ErrNoTask = errors.New("task does not exist or has expired")
 )
 
+// errRestoring means that a restore is under way, in Dgraph's words.
+var errRestoring = errors.New("another restore operation is already running. Please retry later")
+
 // errStopping means that the host is about to end.
 var errStopping = errors.New("the server is shutting down")
 
@@ -131,12 +134,16 @@ func OpenTasks(file string, log hclog.Logger) (*Tasks, error) {
 	return t, nil
 }
 
-// Start queues a task. The channel is closed when it has ended.
+// Start queues a task. The channel is closed when it has ended. Of restores there is one
+// at a time, and none waits: nobody wants the second without having seen the first.
 func (t *Tasks) Start(kind TaskKind, run func(ctx context.Context) (*Outcome, error)) (id uint64, ended <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return 0, nil, errStopping
+	}
+	if kind == TaskRestore && t.restoring() {
+		return 0, nil, errRestoring
 	}
 	for id == 0 || t.all[id] != nil {
 		id = newTaskID()
@@ -151,6 +158,16 @@ func (t *Tasks) Start(kind TaskKind, run func(ctx context.Context) (*Outcome, er
 	}
 	t.keep()
 	return id, j.ended, nil
+}
+
+// restoring is called with mu held.
+func (t *Tasks) restoring() bool {
+	for _, task := range t.all {
+		if task.Kind == TaskRestore && (task.Status == TaskQueued || task.Status == TaskRunning) {
+			return true
+		}
+	}
+	return false
 }
 
 // newTaskID is as Dgraph draws them: the number of the server, here 1, and 32 random bits.

@@ -43,7 +43,7 @@ func TestAQueueIsBounded(t *testing.T) {
 	<-begun
 	var last <-chan struct{}
 	for range tasksWaiting {
-		if _, last, err = tasks.Start(TaskRestore, nothing); err != nil {
+		if _, last, err = tasks.Start(TaskBackup, nothing); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,6 +58,24 @@ func TestAQueueIsBounded(t *testing.T) {
 	close(free)
 	<-first
 	<-last
+}
+
+// A restore does not wait behind another one.
+func TestOneRestoreAtATime(t *testing.T) {
+	tasks := openTasks(t, "")
+	free := make(chan struct{})
+	_, ended, err := tasks.Start(TaskRestore, func(context.Context) (*Outcome, error) { <-free; return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tasks.Start(TaskRestore, nothing); !errors.Is(err, errRestoring) {
+		t.Errorf("the second: %v, want %v", err, errRestoring)
+	}
+	close(free)
+	<-ended
+	if _, _, err := tasks.Start(TaskRestore, nothing); err != nil {
+		t.Errorf("the next: %v", err)
+	}
 }
 
 // What is known of tasks survives the host, and who had not ended has failed.
