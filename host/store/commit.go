@@ -130,20 +130,24 @@ type batch struct {
 	records []*record
 	bytes   int
 	ops     []*prepared
+	unread  unread
 }
 
 // add gives a mutation its timestamp and its place.
 func (b *batch) add(r *request) {
-	if len(b.reqs) == 0 {
-		b.ts = b.s.ts
-	}
-	if r.m.reads() && len(b.reqs) > 0 {
-		b.flush()
-		b.ts = b.s.ts
-	}
 	if b.s.draining.Load() {
 		r.done <- ErrDraining
 		return
+	}
+	if err := b.s.renew(r.m); err != nil {
+		r.done <- err
+		return
+	}
+	if b.unread.has(r.m) {
+		b.flush()
+	}
+	if len(b.reqs) == 0 {
+		b.ts = b.s.ts
 	}
 	ts := b.ts + 1
 	entries, err := b.s.entries(r.m, ts)
@@ -158,6 +162,7 @@ func (b *batch) add(r *request) {
 		b.bytes += len(entries[i].key) + len(entries[i].value) + 16
 	}
 	b.ops = append(b.ops, r.m)
+	b.unread.add(r.m.lists)
 	if len(r.m.fresh) > 0 {
 		b.flush() // what comes next must see the new predicates
 	}
@@ -177,7 +182,7 @@ func (b *batch) flush() {
 	for _, r := range b.reqs {
 		r.done <- err
 	}
-	b.reqs, b.records, b.ops, b.bytes = nil, nil, nil, 0
+	b.reqs, b.records, b.ops, b.bytes, b.unread = nil, nil, nil, 0, unread{}
 }
 
 // write logs the records, and then does what they say. The first half failing leaves all

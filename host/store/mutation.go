@@ -53,13 +53,37 @@ type prepared struct {
 	schema *schema         // that it was prepared with
 	banned map[uint64]bool // namespaces
 	maxUID uint64
-	needs  bool                     // what is there must be read first
+	looks  []listKey                // lists whose content decides on what is written
+	nodes  []node                   // likewise, all lists of a node
 	fresh  []dgraph.PredicateSchema // predicates that it begins
 	keys   []string                 // that it touches, in Badger
+	lists  []listKey                // likewise
 }
 
-// reads reports whether what is there decides on what is written.
-func (p *prepared) reads() bool { return p.needs }
+// A node is one of a namespace.
+type node struct{ ns, uid uint64 }
+
+// unread are the lists that transactions of a batch change, which no reader sees yet.
+type unread struct {
+	lists map[listKey]bool
+	nodes map[node]bool
+}
+
+func (u *unread) add(lists []listKey) {
+	if u.lists == nil {
+		u.lists, u.nodes = map[listKey]bool{}, map[node]bool{}
+	}
+	for _, l := range lists {
+		u.lists[l] = true
+		u.nodes[node{l.Namespace, l.uid}] = true
+	}
+}
+
+// has reports whether p must see one of them.
+func (u *unread) has(p *prepared) bool {
+	return slices.ContainsFunc(p.looks, func(l listKey) bool { return u.lists[l] }) ||
+		slices.ContainsFunc(p.nodes, func(n node) bool { return u.nodes[n] })
+}
 
 func invalid(format string, a ...any) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, a...))
@@ -82,7 +106,7 @@ func (s *Store) prepare(m *Mutation) (*prepared, error) {
 			return nil, err
 		}
 	}
-	p.lists(fresh)
+	p.makeLists(fresh)
 	for _, f := range fresh {
 		p.fresh = append(p.fresh, *f)
 	}
@@ -90,8 +114,8 @@ func (s *Store) prepare(m *Mutation) (*prepared, error) {
 	return p, nil
 }
 
-// lists makes lists of new predicates that get several values at one node.
-func (p *prepared) lists(fresh map[dgraph.Predicate]*dgraph.PredicateSchema) {
+// makeLists makes lists of new predicates that get several values at one node.
+func (p *prepared) makeLists(fresh map[dgraph.Predicate]*dgraph.PredicateSchema) {
 	if len(fresh) == 0 {
 		return
 	}
@@ -150,13 +174,15 @@ func (p *prepared) prepareDel(e *Edge) error {
 		return err
 	}
 	if e.Predicate.Name == "" {
-		p.needs = true
+		p.nodes = append(p.nodes, node{e.Predicate.Namespace, e.UID})
 		return nil
 	}
 	su, known := p.schema.predicates[e.Predicate]
 	switch {
 	case e.Star:
-		p.needs = p.needs || len(p.m.Set) > 0 // see change.postings
+		if len(p.m.Set) > 0 { // see change.postings
+			p.looks = append(p.looks, listKey{e.Predicate, e.UID})
+		}
 		return nil
 	case !known:
 		return nil
@@ -165,7 +191,7 @@ func (p *prepared) prepareDel(e *Edge) error {
 	case e.Object != 0:
 		return nil
 	}
-	p.needs = true
+	p.looks = append(p.looks, listKey{e.Predicate, e.UID})
 	if su.Type == dgraph.ValuePassword {
 		return nil // whatever it is
 	}
@@ -205,7 +231,9 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 		return wrongKind(e, &su)
 	}
 	if e.Object != 0 {
-		p.needs = p.needs || !su.List
+		if !su.List {
+			p.looks = append(p.looks, listKey{e.Predicate, e.UID})
+		}
 		return nil
 	}
 	if e.Lang != "" && !su.Lang {
@@ -241,15 +269,20 @@ type change struct {
 	post map[uint64]dgraph.Posting // then these
 }
 
-// entries turns a mutation into what Badger gets: one delta for each list.
-func (s *Store) entries(p *prepared, ts uint64) ([]entry, error) {
-	if p.schema != s.schema {
-		again, err := s.prepare(p.m)
-		if err != nil {
-			return nil, err
-		}
+// renew prepares a mutation again if the schema has changed since.
+func (s *Store) renew(p *prepared) error {
+	if p.schema == s.schema {
+		return nil
+	}
+	again, err := s.prepare(p.m)
+	if err == nil {
 		*p = *again
 	}
+	return err
+}
+
+// entries turns a mutation into what Badger gets: one delta for each list.
+func (s *Store) entries(p *prepared, ts uint64) ([]entry, error) {
 	changes := map[listKey]*change{}
 	at := func(pred dgraph.Predicate, uid uint64) *change {
 		c := changes[listKey{pred, uid}]
@@ -342,7 +375,7 @@ func (s *Store) ofNode(r *reader, ns, uid uint64) ([]dgraph.Predicate, error) {
 	}
 	return slices.DeleteFunc(preds, func(p dgraph.Predicate) bool {
 		_, known := s.schema.predicates[p]
-		return !known
+		return !known || p.Reserved() && p != typePred
 	}), nil
 }
 
@@ -390,7 +423,7 @@ func (s *Store) deltas(p *prepared, out []entry, changes map[listKey]*change, r 
 	for i := range p.fresh {
 		groups[p.fresh[i].Predicate] = s.groupFor(p.fresh[i].Predicate, i)
 	}
-	p.keys = p.keys[:0]
+	p.keys, p.lists = p.keys[:0], p.lists[:0]
 	for k, c := range changes {
 		group, ok := groups[k.Predicate]
 		if !ok {
@@ -407,7 +440,7 @@ func (s *Store) deltas(p *prepared, out []entry, changes map[listKey]*change, r 
 		if err != nil {
 			return nil, invalid("%w", err)
 		}
-		p.keys = append(p.keys, string(key))
+		p.keys, p.lists = append(p.keys, string(key)), append(p.lists, k)
 		out = append(out, entry{
 			group: group, key: key, value: dgraph.AppendDelta(nil, postings, max(ts, 1)-1, ts), userMeta: dgraph.MetaDelta, version: ts,
 		})

@@ -76,7 +76,7 @@ func (w *world) spread() {
 	for i, name := range []string{"name", "age", "tags", "friend", "boss"} {
 		for _, ns := range []uint64{0, other} {
 			to := groups[(i+int(ns&1))%len(groups)]
-			if w.o.preds[in(ns, name)].group != to {
+			if p := w.o.preds[in(ns, name)]; p != nil && p.group != to {
 				w.move(in(ns, name), to)
 			}
 		}

@@ -47,7 +47,12 @@ type point struct {
 
 func newWorld(t testing.TB, groups int) *world {
 	t.Helper()
-	w := &world{TB: t, root: scratch(t), o: newOracle(), at: map[string]host.Location{}}
+	return newWorldIn(t, scratch(t), groups)
+}
+
+func newWorldIn(t testing.TB, root string, groups int) *world {
+	t.Helper()
+	w := &world{TB: t, root: root, o: newOracle(), at: map[string]host.Location{}}
 	w.e = &host.Engine{Workers: 2, TempDir: w.root, Now: clock()}
 	w.opt = store.Options{Dir: filepath.Join(w.root, "db"), Groups: groups}
 	w.open()
