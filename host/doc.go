@@ -15,4 +15,13 @@
 //
 // The formats live in packages manifest, backupfile and dgraph, which do no
 // I/O; Badger directories are the business of package badgerdb.
+//
+// # Embedding
+//
+// A program that owns a Badger database backs it up while it goes on writing: a
+// [badgerdb.OpenLive] of the open database is the source of an [Engine.Backup]; see the
+// example. It calls [badgerdb.FinishDrop] after opening the database, and drops with
+// [badgerdb.DropAll] and [badgerdb.DropPrefix], which record for later backups what Badger
+// forgets, and leave a backup that is running what it shows. Times to live, user meta and
+// deletes are kept. A source is closed before its database.
 package host

@@ -48,6 +48,9 @@ type RestoreResult struct {
 // the target as it was.
 func (e *Engine) Restore(ctx context.Context, req RestoreRequest) (*RestoreResult, error) {
 	ctx = e.withLog(ctx)
+	if req.Version != 0 && req.KeepVersions {
+		return nil, usage("give one of the two", "every list at version %d, and each at its own", req.Version)
+	}
 	t, err := newTarget(req.Postings, req.Overwrite)
 	if err != nil {
 		return nil, err
