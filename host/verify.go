@@ -42,6 +42,7 @@ type VerifyRequest struct {
 
 // A VerifyReport tells what was looked at and what is wrong.
 type VerifyReport struct {
+	Mode    VerifyMode
 	Backups []BackupReport
 	Proved  bool   // the restored data has the fingerprint that was taken from the database
 	Doubt   string // why a restore that went well proves less than that
@@ -94,7 +95,7 @@ func (e *Engine) Verify(ctx context.Context, req VerifyRequest) (*VerifyReport, 
 	defer clear(dataKey)
 	s := &state{c: c, chain: chain, dataKey: dataKey, temp: e.TempDir, memory: e.memory(), meter: e.meter("verify")}
 	defer s.meter.stop()
-	report := &VerifyReport{}
+	report := &VerifyReport{Mode: req.Mode}
 	for i := range chain {
 		b, err := s.verifyBackup(ctx, &chain[i], req.Mode >= VerifyDeep)
 		if err != nil {
