@@ -88,49 +88,146 @@ func TestPruneKeeps(t *testing.T) {
 	verified(t, e, at, nil)
 }
 
-// Whichever operation fails, what is listed afterwards can be restored, and the
-// next prune does the rest.
+// rubbish adds what prunes and backups before may have left: a backup never committed, and
+// a key, a pin and a closing of series that are gone. It returns the names.
+func rubbish(t *testing.T, mem *sdktest.Memory) (left []string) {
+	t.Helper()
+	made := time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC)
+	_, digest := manifest.Binding("gone_one1", manifest.KindDgraph)
+	key, err := manifest.EncodeKeyRecord(&manifest.KeyRecord{
+		Series: "gone_one1", Created: made, Provider: "p", KeyCheck: "00", Wrapped: manifest.WrappedKey{Ciphertext: []byte{1}, AAD: digest},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, err := manifest.EncodePin(&manifest.Pin{Series: "gone_two2", Created: made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing, err := manifest.EncodeClosing(&manifest.Closing{Series: "gone_three3", Number: 3, Created: made, Paths: []string{"dgraph.20251130.000000.000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"dgraph.20251201.000000.000/r5-g1.backup": {1},
+		"dgraph.20251201.000000.000/r5-g1.seal":   {1},
+		manifest.KeyRecordName("gone_one1", 1):    key,
+		manifest.PinName("gone_two2", 0):          pin,
+		manifest.RecordName("gone_three3", 3):     closing,
+	} {
+		if err := mem.Put(t.Context(), name, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, name)
+	}
+	slices.Sort(left)
+	return left
+}
+
+// What is left of series that are gone goes when it is old, and not before.
+func TestPruneCollectsWhatIsLeft(t *testing.T) {
+	mem := sdktest.NewMemory()
+	at := Location{URI: "memory", Destination: mem}
+	now := threeSeries(t, at, manifest.CompatV23)
+	e := &Engine{Now: func() time.Time { return now }}
+	before := names(t, at)
+	left := rubbish(t, mem)
+	if res, err := e.Prune(t.Context(), PruneRequest{At: at, Abandoned: 1000 * time.Hour}); err != nil || res.Objects != 0 {
+		t.Errorf("%+v, %v; want that nothing goes that is young", res, err)
+	}
+	for _, dry := range []bool{true, false} {
+		res, err := e.Prune(t.Context(), PruneRequest{At: at, DryRun: dry})
+		if err != nil || res.Objects != len(left) || len(res.Abandoned) != 1 || len(res.Leftovers) != 3 {
+			t.Errorf("%+v, %v; want %v", res, err, left)
+		}
+	}
+	if got := names(t, at); !slices.Equal(got, before) {
+		t.Errorf("%v are left, want %v", got, before)
+	}
+}
+
+var errKilled = errors.New("killed")
+
+// Whichever operation fails, or is the last one before kill -9, what is listed afterwards can
+// be restored, pins hold, and the next prune does the rest.
 func TestEveryFailureOfPrune(t *testing.T) {
 	for _, compat := range []manifest.Compat{manifest.CompatV23, manifest.CompatV20} {
 		whole := sdktest.NewMemory()
 		now := threeSeries(t, Location{URI: "memory", Destination: whole}, compat)
+		left := rubbish(t, whole)
 		e := &Engine{Now: func() time.Time { return now }}
-		for n := 1; ; n++ {
-			mem := sdktest.NewMemory()
-			clean := Location{URI: "memory", Destination: mem}
-			copyAll(t, whole, mem)
-			fault := sdktest.NewFault(mem)
-			fault.FailAt(n, errInjected)
-			_, err := e.Prune(t.Context(), PruneRequest{At: Location{URI: "faulty", Destination: fault}, Keep: 1})
-			if fault.Count() < n {
-				if err != nil {
-					t.Fatalf("nothing failed, and yet: %v", err)
+		all := ids(t, e, Location{URI: "memory", Destination: whole})
+		pinned := all[:2]
+		if _, err := e.Pin(t.Context(), PinRequest{At: Location{URI: "memory", Destination: whole}, Series: strings.TrimSuffix(pinned[0], "/1"), Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for how, fail := range map[string]func(mem *sdktest.Memory, n int) (d sdk.Destination, count func() int){
+			"fails": func(mem *sdktest.Memory, n int) (sdk.Destination, func() int) {
+				f := sdktest.NewFault(mem)
+				f.FailAt(n, errInjected)
+				return f, f.Count
+			},
+			"has no answer": func(mem *sdktest.Memory, n int) (sdk.Destination, func() int) {
+				f := sdktest.NewFault(mem)
+				f.LoseAt(n, errInjected)
+				return f, f.Count
+			},
+			"comes after the kill": func(mem *sdktest.Memory, n int) (sdk.Destination, func() int) {
+				count := 0
+				return &watched{mem, func() error {
+					if count++; count >= n {
+						return errKilled
+					}
+					return nil
+				}}, func() int { return count }
+			},
+		} {
+			n := 1
+			for ; ; n++ {
+				mem := sdktest.NewMemory()
+				copyAll(t, whole, mem)
+				d, count := fail(mem, n)
+				_, err := e.Prune(t.Context(), PruneRequest{At: Location{URI: "faulty", Destination: d}, Rules: KeepRules{Last: 1}})
+				if count() < n {
+					if err != nil {
+						t.Fatalf("nothing failed, and yet: %v", err)
+					}
+					break
 				}
-				t.Logf("%s: %d operations", compat, n-1)
-				break
-			}
-			if err != nil && !errors.Is(err, errInjected) {
-				t.Errorf("operation %d: %v does not tell the cause", n, err)
-			}
-			for _, id := range ids(t, e, clean) {
-				series, _, _ := strings.Cut(id, "/")
-				report, err := e.Verify(t.Context(), VerifyRequest{From: clean, Series: series})
-				if err != nil || !report.OK() {
-					t.Errorf("%s: operation %d: series %s is listed, and broken: %v, %+v", compat, n, series, err, report)
+				if err != nil && !errors.Is(err, errInjected) && !errors.Is(err, errKilled) {
+					t.Errorf("operation %d %s: %v does not tell the cause", n, how, err)
+				}
+				afterAFailure(t, e, Location{URI: "memory", Destination: mem}, append(pinned, all[4:]...), left)
+				if t.Failed() {
+					t.Fatalf("%s: operation %d %s", compat, n, how)
 				}
 			}
-			if _, err := e.Prune(t.Context(), PruneRequest{At: clean, Keep: 1, Abandoned: time.Nanosecond}); err != nil {
-				t.Fatalf("operation %d: the next prune: %v", n, err)
-			}
-			if got := ids(t, e, clean); len(got) != 2 {
-				t.Errorf("operation %d: after the next prune there are %v", n, got)
-			}
-			verified(t, e, clean, nil)
-			for _, name := range names(t, clean) {
-				if strings.Contains(name, "20260101") || strings.Contains(name, "20260102") {
-					t.Errorf("%s: operation %d: %s is left after the next prune", compat, n, name)
-				}
-			}
+			t.Logf("%s: each of %d operations %s", compat, n-1, how)
+		}
+	}
+}
+
+// afterAFailure checks a location and prunes it again: then what is wanted is there, and
+// nothing else.
+func afterAFailure(t *testing.T, e *Engine, at Location, want, left []string) {
+	t.Helper()
+	for _, id := range ids(t, e, at) {
+		series, _, _ := strings.Cut(id, "/")
+		report, err := e.Verify(t.Context(), VerifyRequest{From: at, Series: series})
+		if err != nil || !report.OK() {
+			t.Errorf("series %s is listed, and broken: %v, %+v", series, err, report)
+		}
+	}
+	if _, err := e.Prune(t.Context(), PruneRequest{At: at, Rules: KeepRules{Last: 1}, Abandoned: time.Nanosecond}); err != nil {
+		t.Fatalf("the next prune: %v", err)
+	}
+	if got := ids(t, e, at); !slices.Equal(got, want) {
+		t.Errorf("after the next prune there are %v, want %v", got, want)
+	}
+	verified(t, e, at, nil)
+	for _, name := range names(t, at) {
+		if strings.Contains(name, "20260102") || slices.Contains(left, name) {
+			t.Errorf("%s is left after the next prune", name)
 		}
 	}
 }
