@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/sdk"
@@ -23,6 +26,9 @@ type PinRequest struct {
 // pin, which is returned, and its reason. ErrConflict means that a prune has begun to remove
 // the series, and may or may not find the pin, which is stored in any case.
 func (e *Engine) Pin(ctx context.Context, req PinRequest) (pin *manifest.Pin, err error) {
+	if len(req.Reason) > manifest.MaxReason || strings.ContainsFunc(req.Reason, unprintable) {
+		return nil, usage(fmt.Sprintf("a reason is one line of at most %d bytes", manifest.MaxReason), "the reason is no line of text: %.40q", req.Reason)
+	}
 	c, err := e.catalogue(e.withLog(ctx), req.At)
 	if err != nil {
 		return nil, err
@@ -34,7 +40,7 @@ func (e *Engine) Pin(ctx context.Context, req PinRequest) (pin *manifest.Pin, er
 	pin = &manifest.Pin{Series: m.Series, Number: req.Number, Created: e.now().UTC(), Reason: req.Reason}
 	data, err := manifest.EncodePin(pin)
 	if err != nil {
-		return nil, usage(fmt.Sprintf("a reason is one line of at most %d bytes", manifest.MaxReason), "%w", err)
+		return nil, err
 	}
 	name := manifest.PinName(pin.Series, pin.Number)
 	if there, ok := c.pins[name]; ok {
@@ -47,6 +53,8 @@ func (e *Engine) Pin(ctx context.Context, req PinRequest) (pin *manifest.Pin, er
 	}
 	return pin, e.holds(ctx, c, m)
 }
+
+func unprintable(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
 
 // holds makes sure that no prune can have missed a pin that is stored now.
 func (e *Engine) holds(ctx context.Context, c *catalogue, m *manifest.Manifest) error {
