@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,17 +28,18 @@ func run(m *testing.M) int {
 }
 
 var buildPlugins = sync.OnceValue(func() error {
-	for name, pkg := range map[string]string{"brock-destination-nfs": "nfs", "brock-keyprovider-keyfile": "keyfile"} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(pluginDir, name), "../../plugins/"+pkg).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		if err := os.Chmod(filepath.Join(pluginDir, name), 0o755); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(buildPlugin("destination-nfs", "nfs"), buildPlugin("keyprovider-keyfile", "keyfile"))
 })
+
+var buildMinio = sync.OnceValue(func() error { return buildPlugin("destination-minio", "minio") })
+
+func buildPlugin(name, pkg string) error {
+	file := filepath.Join(pluginDir, "brock-"+name)
+	if out, err := exec.Command("go", "build", "-o", file, "../../plugins/"+pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return os.Chmod(file, 0o755)
+}
 
 // realPlugins returns a directory with the plugins for directories and for key files.
 func realPlugins(t testing.TB) string {
