@@ -143,7 +143,7 @@ func (b *batch) add(r *request) {
 		r.done <- err
 		return
 	}
-	if b.unread.has(r.m) {
+	if r.m.m.StartTs != 0 || b.unread.has(r.m) {
 		b.flush()
 	}
 	if len(b.reqs) == 0 {

@@ -195,7 +195,7 @@ func (p *prepared) prepareDel(e *Edge) error {
 	if su.Type == dgraph.ValuePassword {
 		return nil // whatever it is
 	}
-	v, err := e.Value.Convert(su.Type)
+	v, err := asStored(e.Value, su.Type)
 	if err != nil {
 		return invalid("predicate %s at %#x: %w", e.Predicate.Name, e.UID, err)
 	}
@@ -239,12 +239,21 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 	if e.Lang != "" && !su.Lang {
 		return invalid("Attr: [%s] should have @lang directive in schema to mutate edge: [%#x]", e.Predicate.Name, e.UID)
 	}
-	v, err := e.Value.Convert(su.Type)
+	v, err := asStored(e.Value, su.Type)
 	if err != nil {
 		return invalid("predicate %s at %#x: %w", e.Predicate.Name, e.UID, err)
 	}
 	e.Value = v
 	return nil
+}
+
+// asStored is a value as a predicate of type t holds it. The default type holds values of
+// all types, as they are written.
+func asStored(v dgraph.Value, t dgraph.ValueType) (dgraph.Value, error) {
+	if t == dgraph.ValueDefault {
+		return v, nil
+	}
+	return v.Convert(t)
 }
 
 func wrongKind(e *Edge, su *dgraph.PredicateSchema) error {
