@@ -120,6 +120,9 @@ func (m *Metrics) Backup(location string, res *host.BackupResult, took time.Dura
 		return
 	}
 	m.backupTime.WithLabelValues("total").Observe(took.Seconds())
+	for stage, d := range res.Stages {
+		m.backupTime.WithLabelValues(m.stage(stage)).Observe(d.Seconds())
+	}
 	kind := kindOf(res.Manifest)
 	m.backupGood.WithLabelValues(location, kind).Set(m.seconds())
 	m.backupBytes.WithLabelValues(location, kind).Set(float64(res.Bytes))

@@ -6,7 +6,6 @@ import (
 	"github.com/brock-backup/brock/host/plugindir"
 	"github.com/brock-backup/brock/host/schedule"
 	"github.com/brock-backup/brock/host/store"
-	"github.com/brock-backup/brock/sdk/launch"
 )
 
 var (
@@ -59,7 +58,7 @@ func collectPlugins(out chan<- prometheus.Metric, all []plugindir.Running) {
 	}
 	for name, p := range sum {
 		pluginRestarts.send(out, float64(p.Restarts), name)
-		for _, state := range []launch.State{launch.Idle, launch.Starting, launch.Ready, launch.Backoff, launch.Quarantined} {
+		for _, state := range plugindir.States() {
 			pluginState.send(out, truth(p.State == state), name, string(state))
 		}
 	}

@@ -200,7 +200,9 @@ func (o *Operations) Prune(ctx context.Context, at LocationRequest, r host.Prune
 	began, name := time.Now(), o.name(ctx, at)
 	defer func() {
 		err = at.conceal(err)
-		o.Metrics.Prune(name, res, time.Since(began), err)
+		if !r.DryRun {
+			o.Metrics.Prune(name, res, time.Since(began), err)
+		}
 		if err != nil {
 			o.log().Error("prune failed", "location", name, "error", err)
 			return

@@ -9,6 +9,11 @@ import (
 	"github.com/brock-backup/brock/sdk/launch"
 )
 
+// States are all that a running plugin can have.
+func States() []launch.State {
+	return []launch.State{launch.Idle, launch.Starting, launch.Ready, launch.Backoff, launch.Quarantined}
+}
+
 // Running is a plugin that was started.
 type Running struct {
 	Name     string // of its file, without .exe: brock-destination-s3
