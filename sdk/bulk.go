@@ -7,26 +7,42 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/lane"
 )
 
 // startBulk serves the host on the socket that the plugin has inherited from it,
 // if there is one. Nobody else can reach that socket: the bytes of objects pass
 // without TLS. It reports whether it does.
 func (s *server) startBulk(register func(*grpc.Server)) bool {
-	f := inherited(handshake.BulkEnv)
-	if f == nil {
+	conn := unixConn(handshake.BulkEnv)
+	if conn == nil {
 		return false
 	}
-	conn, err := net.FileConn(f) // its own descriptor, which the plugin's processes do not inherit
-	_ = f.Close()
-	if err != nil {
-		return false
+	options := handshake.BulkServerOptions()
+	if lanes := lane.NewFar(unixConn(handshake.LanesEnv)); lanes != nil {
+		options = append(options, lanes.ServerOption())
 	}
-	g := grpc.NewServer(s.options(handshake.BulkServerOptions())...)
+	g := grpc.NewServer(s.options(options)...)
 	register(g)
 	s.bulk.Store(g)
 	go func() { _ = g.Serve(newSingle(conn)) }() // until stop
 	return true
+}
+
+// unixConn returns the socket that the plugin has inherited under the number in a
+// variable, or nil.
+func unixConn(env string) *net.UnixConn {
+	f := inherited(env)
+	if f == nil {
+		return nil
+	}
+	conn, err := net.FileConn(f) // its own descriptor, which the plugin's processes do not inherit
+	_ = f.Close()
+	if err != nil {
+		return nil
+	}
+	socket, _ := conn.(*net.UnixConn)
+	return socket
 }
 
 // A single is a net.Listener with one connection.

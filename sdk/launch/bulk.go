@@ -12,22 +12,29 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/brock-backup/brock/sdk/internal/handshake"
+	"github.com/brock-backup/brock/sdk/internal/lane"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/socket"
 )
 
-// shareSocket makes the socket whose other end the plugin inherits, and returns
-// that end.
-func (r *runner) shareSocket() (*os.File, error) {
+// shareSockets makes the sockets whose other ends the plugin inherits, and returns
+// those ends, also when it fails.
+func (r *runner) shareSockets() (theirs []*os.File, err error) {
 	if r.noBulk {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil
 	}
-	ours, theirs, err := socketPair()
-	if err != nil || theirs == nil {
-		return nil, err
+	for _, s := range []struct {
+		env  string
+		ours **net.UnixConn
+	}{{handshake.BulkEnv, &r.bulk}, {handshake.LanesEnv, &r.lanes}} {
+		ours, other, err := socket.Pair()
+		if err != nil || other == nil {
+			return theirs, err
+		}
+		*s.ours, theirs = ours, append(theirs, other)
+		r.cmd.Env = append(r.cmd.Env, s.env+"="+strconv.Itoa(3+len(r.cmd.ExtraFiles)))
+		r.cmd.ExtraFiles = append(r.cmd.ExtraFiles, other)
 	}
-	r.bulk = ours
-	r.cmd.Env = append(r.cmd.Env, handshake.BulkEnv+"="+strconv.Itoa(3+len(r.cmd.ExtraFiles)))
-	r.cmd.ExtraFiles = append(r.cmd.ExtraFiles, theirs)
 	return theirs, nil
 }
 
@@ -38,24 +45,26 @@ func (r *runner) shareSocket() (*os.File, error) {
 // Once it is broken it stays so. All calls take the other connection then.
 type bulk struct {
 	conn   *grpc.ClientConn
-	socket atomic.Pointer[net.Conn] // until it is dialed
+	lanes  *lane.Near                   // nil if the plugin does not know them
+	socket atomic.Pointer[net.UnixConn] // until it is dialed
 	broken atomic.Bool
 }
 
 // connectBulk uses the socket if the plugin serves it, and closes it otherwise.
 func (p *Process) connectBulk(served bool) error {
-	socket := p.runner.bulk
-	if socket == nil {
+	inherited := p.runner.bulk
+	if inherited == nil {
 		return nil
 	}
 	if !served {
-		return socket.Close()
+		return errors.Join(inherited.Close(), p.runner.lanes.Close())
 	}
-	b := new(bulk)
-	b.socket.Store(&socket)
+	b := &bulk{lanes: lane.NewNear(p.runner.lanes)}
+	b.socket.Store(inherited)
 	options := append(handshake.BulkDialOptions(), grpc.WithContextDialer(b.dial))
 	options = append(options, p.dog.dialOptions()...)
-	conn, err := grpc.NewClient("passthrough:///bulk", append(options, p.trace.dialOptions("bulk")...)...)
+	options = append(options, p.trace.dialOptions("bulk")...)
+	conn, err := grpc.NewClient("passthrough:///bulk", append(options, b.lanes.DialOption())...)
 	if err != nil {
 		return fmt.Errorf("connection for objects: %w", err)
 	}
@@ -68,10 +77,10 @@ func (p *Process) connectBulk(served bool) error {
 func (b *bulk) dial(context.Context, string) (net.Conn, error) {
 	socket := b.socket.Swap(nil)
 	if socket == nil {
-		b.broken.Store(true)
+		b.breaks()
 		return nil, errors.New("the plugin's socket for objects is closed")
 	}
-	return &bulkSocket{*socket, b}, nil
+	return &bulkSocket{socket, b}, nil
 }
 
 type bulkSocket struct {
@@ -83,14 +92,22 @@ type bulkSocket struct {
 func (s *bulkSocket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if err != nil {
-		s.bulk.broken.Store(true)
+		s.bulk.breaks()
 	}
 	return n, err
+}
+
+// breaks ends the lanes, too: whoever waits for one would not see that its stream
+// has ended.
+func (b *bulk) breaks() {
+	b.broken.Store(true)
+	b.lanes.Close()
 }
 
 func (b *bulk) close() {
 	if b != nil {
 		_ = b.conn.Close() // it has no other reason than to be closed already
+		b.lanes.Close()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
+	"github.com/brock-backup/brock/sdk/internal/lane"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 	"github.com/brock-backup/brock/sdk/internal/wire"
 )
@@ -20,7 +21,7 @@ func (d *destination) Get(ctx context.Context, name string, offset int64) (io.Re
 		return nil, fmt.Errorf("offset %d of %s: %w", offset, name, sdk.ErrInvalid)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := d.streams().Get(ctx, &pluginpb.GetRequest{Instance: d.id, Name: name, Offset: offset})
+	stream, err := d.streams().Get(ctx, &pluginpb.GetRequest{Instance: d.id, Name: name, Offset: offset}, lane.Use())
 	if err != nil {
 		err = d.p.fail(ctx, err) // before ctx ends: that would be taken for the caller's
 		cancel()

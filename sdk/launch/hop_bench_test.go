@@ -29,6 +29,7 @@ import (
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
+	"github.com/brock-backup/brock/sdk/internal/socket"
 )
 
 // Whoever changes the hop must keep to these: CPU time per byte, of both
@@ -238,7 +239,7 @@ type far struct {
 
 func startFar(b *testing.B, role string) *far {
 	b.Helper()
-	conn, theirs, err := socketPair()
+	conn, theirs, err := socket.Pair()
 	if err != nil {
 		b.Fatal(err)
 	}

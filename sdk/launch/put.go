@@ -9,6 +9,7 @@ import (
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/internal/frame"
+	"github.com/brock-backup/brock/sdk/internal/lane"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 	"github.com/brock-backup/brock/sdk/internal/wire"
 )
@@ -39,7 +40,7 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	open.PutId = rand.Text()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a Put that fails half-way must not be committed
-	stream, err := d.streams().Put(ctx)
+	stream, err := d.streams().Put(ctx, lane.Use())
 	if err != nil {
 		return "", d.p.fail(ctx, err)
 	}

@@ -54,7 +54,8 @@ type runner struct {
 	waitErr  error         // valid once exited
 
 	noBulk bool
-	bulk   net.Conn // over which it may serve the bytes of objects; nil if there is none
+	bulk   *net.UnixConn // over which it may serve the bytes of objects; nil if there is none
+	lanes  *net.UnixConn // over which it may be passed lanes; nil if there is none
 
 	stdout   *io.PipeReader // the plugin's greeting, and nothing else
 	greet    *io.PipeWriter
@@ -113,12 +114,12 @@ func (r *runner) Start(context.Context) error {
 	stdout, stderr := ours[0], ours[1]
 	r.cmd.Stdout, r.cmd.Stderr, r.liveness = theirs[0], theirs[1], ours[2]
 	isolate(r.cmd, theirs[2])
-	socket, err := r.shareSocket()
+	sockets, err := r.shareSockets()
+	defer closeAll(sockets)
 	if err != nil {
 		closeAll(ours)
 		return err
 	}
-	defer socket.Close()
 	if r.execErr = r.pin(); r.execErr != nil {
 		closeAll(ours)
 		return r.execErr
@@ -239,8 +240,10 @@ func (r *runner) cleanUp() {
 	if r.liveness != nil {
 		_ = r.liveness.Close()
 	}
-	if r.bulk != nil {
-		_ = r.bulk.Close()
+	for _, socket := range []*net.UnixConn{r.bulk, r.lanes} {
+		if socket != nil {
+			_ = socket.Close()
+		}
 	}
 	_ = r.stdout.Close()
 	_ = os.RemoveAll(r.dir)

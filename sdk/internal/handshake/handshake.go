@@ -35,6 +35,10 @@ const LogLevelEnv = "BROCK_PLUGIN_LOG_LEVEL"
 // may serve the bytes of objects without TLS.
 const BulkEnv = "BROCK_PLUGIN_BULK"
 
+// LanesEnv names the file descriptor of a connected socket, over which a host
+// passes lanes: see package lane.
+const LanesEnv = "BROCK_PLUGIN_LANES"
+
 // SocketDirEnv names the directory in which the plugin makes its socket.
 const SocketDirEnv = plugin.EnvUnixSocketDir
 

@@ -73,7 +73,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return err
 	}
 	if f := s.Other.GetFrame(); f != nil {
-		s.Frame = &Frame{f.GetOffset(), f.GetCrc32C(), mem.BufferSlice{mem.SliceBuffer(f.GetData())}}
+		s.Frame = &Frame{Offset: f.GetOffset(), CRC32C: f.GetCrc32C(), Data: mem.BufferSlice{mem.SliceBuffer(f.GetData())}}
 	}
 	return nil
 }

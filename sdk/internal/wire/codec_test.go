@@ -36,7 +36,7 @@ func pieces(pool mem.BufferPool, data []byte, n int) mem.BufferSlice {
 func checkMarshal(t *testing.T, offset int64, crc uint32, data []byte, n int) {
 	t.Helper()
 	pool := wiretest.NewPoison()
-	f := &Frame{offset, crc, pieces(pool, data, n)}
+	f := &Frame{Offset: offset, CRC32C: crc, Data: pieces(pool, data, n)}
 	got, err := Codec.Marshal(f)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ type Frame struct {
 	Offset int64
 	CRC32C uint32
 	Data   mem.BufferSlice
+
+	Checked bool // CRC32C has been found to be that of Data
 }
 
 // A Step is what to receive from a Put or a Get.
