@@ -13,9 +13,20 @@
 // keys.
 //
 // Everything is read at one read timestamp, whatever the number of ranges,
-// goroutines and groups. A database in use is refused; so is one that was killed,
+// goroutines and groups. A database in use by others is refused; so is one that was killed,
 // until the caller agrees to read it as Badger would find it at its next start
 // ([Options.ReadWrite]).
+//
+// # Reading a database in use
+//
+// [OpenLive] makes a source of databases of Badger v3 that this process has open and goes on
+// writing to. It holds the tables and memtables that there are at one moment, by Badger's
+// own references, so that neither a compaction nor a drop takes them away, and reads the
+// files as it reads those of a closed database. Memtables are copied: their
+// logs must go when they have become tables, for Badger reads all logs that it finds
+// after a crash, and would bring back what has been compacted away or dropped since.
+// Value logs stay while a source is open; only Badger's own DropAll empties them all the
+// same, and what cannot be read then is reported as damage.
 //
 // # Kinds
 //

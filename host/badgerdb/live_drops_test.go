@@ -339,4 +339,7 @@ func TestLiveClose(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+	if sharings.of[db] != nil {
+		t.Error("the database is still known")
+	}
 }

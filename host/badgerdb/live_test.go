@@ -42,7 +42,10 @@ func TestLiveShowsWhatIsThere(t *testing.T) {
 			var want []backupfile.Entry
 			for i := range 3000 {
 				e := backupfile.Entry{Key: fmt.Appendf(nil, "key%06d", i), Value: bytes.Repeat([]byte{byte(i)}, 300), Version: uint64(i + 1), UserMeta: byte(i)}
-				if i%100 == 0 {
+				switch {
+				case i%1000 == 7:
+					e.Value = bytes.Repeat(e.Value, 5000) // longer than any table takes
+				case i%100 == 0:
 					e.Value = bytes.Repeat(e.Value, 20)
 				}
 				set(t, db, e.Version, badger.NewEntry(e.Key, e.Value).WithMeta(e.UserMeta))
@@ -56,6 +59,28 @@ func TestLiveShowsWhatIsThere(t *testing.T) {
 			}
 			same(t, "since 2000", readAll(t, s, 1, 2000), want[2000:2500])
 		})
+	}
+}
+
+// Namespaces that the owner has banned are not shown.
+func TestLiveWithoutBannedNamespaces(t *testing.T) {
+	db := open(t, badgerOptions(t.TempDir()).WithNamespaceOffset(1))
+	d := &listDB{t: t, db: db, version: 5}
+	for ns := range uint64(3) {
+		p := dgraph.Predicate{Namespace: ns, Name: "p"}
+		d.put(d.key(dgraph.Key{Kind: dgraph.KeySchema, Predicate: p}), nil, dgraph.MetaSchema)
+		d.put(d.key(dgraph.Key{Kind: dgraph.KeyData, Predicate: p, UID: 1}), posting(7, 1, ""), dgraph.MetaDelta)
+	}
+	if err := db.BanNamespace(1); err != nil {
+		t.Fatal(err)
+	}
+	s := live(t, db, Options{ReadTs: 5})
+	ps, err := s.Predicates(1)
+	if err != nil || len(ps) != 2 || ps[0].Namespace != 0 || ps[1].Namespace != 2 {
+		t.Errorf("predicates %v, %v", ps, err)
+	}
+	if got, err := listsOf(s); err != nil || len(got) != 2 {
+		t.Errorf("lists %v, %v", got, err)
 	}
 }
 
