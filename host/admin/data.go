@@ -125,7 +125,7 @@ func (s *Server) commit(ctx context.Context, ns uint64, req *nquad.Request) (uid
 
 // commitsNow refuses transactions of several requests.
 func commitsNow(r *http.Request) error {
-	if err := knownParameters(r, "commitNow", "startTs", "namespace", "timeout"); err != nil {
+	if err := knownParameters(r, "commitNow", "startTs", "namespace"); err != nil {
 		return err
 	}
 	q := r.URL.Query()

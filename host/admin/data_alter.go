@@ -30,7 +30,7 @@ func (s *Server) alter(w http.ResponseWriter, r *http.Request) {
 	}
 	ns, err := namespace(r)
 	if err == nil {
-		err = knownParameters(r, "namespace", "timeout", "runInBackground")
+		err = knownParameters(r, "namespace", "runInBackground")
 	}
 	if err != nil {
 		writeError(w, http.StatusOK, codeInvalidRequest, err)

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/brock-backup/brock/host/store"
 	"github.com/brock-backup/brock/host/store/query"
 )
 
@@ -23,7 +21,15 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	}
 	ns, err := namespace(r)
 	if err == nil {
-		err = knownParameters(r, "namespace", "startTs", "timeout", "ro", "be", "debug", "respFormat")
+		err = knownParameters(r, "namespace", "startTs", "timeout", "ro", "be")
+	}
+	if err != nil {
+		writeError(w, http.StatusOK, codeInvalidRequest, err)
+		return
+	}
+	limit, err := timeout(r)
+	if err == nil {
+		err = readsNow(r)
 	}
 	if err != nil {
 		writeError(w, http.StatusOK, codeInvalidRequest, err)
@@ -47,13 +53,13 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	parsed := time.Now()
-	view, err := s.view(r)
+	view, err := s.store().View()
 	if err != nil {
 		writeError(w, http.StatusOK, codeError, err)
 		return
 	}
 	defer view.Close()
-	ctx, cancel := context.WithTimeout(r.Context(), queryTime)
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	answer, err := q.Run(ctx, s.store(), view, ns)
 	if err != nil {
@@ -76,17 +82,25 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// view opens the database as it is, or as it was at ?startTs=.
-func (s *Server) view(r *http.Request) (*store.View, error) {
-	text := r.URL.Query().Get("startTs")
+// readsNow refuses to read the past: of what was rolled up since, it is not whole.
+func readsNow(r *http.Request) error {
+	if text := r.URL.Query().Get("startTs"); text != "" && text != "0" {
+		return hinted("leave it out; the past is in the backups", "startTs: transactions of several requests are not offered")
+	}
+	return nil
+}
+
+// timeout is how long the client wants to wait, and no more than queryTime.
+func timeout(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("timeout")
 	if text == "" {
-		return s.store().View()
+		return queryTime, nil
 	}
-	ts, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return nil, hinted("a timestamp is a number, such as the commit_ts of a mutation", "startTs %q is no timestamp", cut(text))
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, hinted("for example timeout=20s", "timeout %q is no time", cut(text))
 	}
-	return s.store().ViewAt(ts)
+	return min(d, queryTime), nil
 }
 
 // queryText returns a request's query and its variables.

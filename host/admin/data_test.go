@@ -93,11 +93,6 @@ func TestMutate(t *testing.T) {
 		`{"q":[{"name":"Alice","friend":[{"name":"Bob"}]},{"name":"Bob","age":7,"friend":[{"name":"Carol"}]}]}`; got != want {
 		t.Errorf("after JSON: %s, want %s", got, want)
 	}
-	// What was, at the timestamp of the first commit.
-	then := r.post(fmt.Sprintf("/query?startTs=%d", a.Extensions.Txn.CommitTs), dql, fmt.Sprintf(`{ q(func: uid(%s, %s)) { age } }`, alice, bob))
-	if got, want := data(t, then), `{"q":[{"age":42}]}`; got != want {
-		t.Errorf("at the first commit: %s, want %s", got, want)
-	}
 }
 
 func TestRefusedMutations(t *testing.T) {
@@ -116,7 +111,10 @@ func TestRefusedMutations(t *testing.T) {
 		{"/mutate?commitNow=true", rdf, `{ set { <0x1> <dgraph.drop.op> "DROP_ALL;" . } }`, "dgraph.drop.op"},
 		{"/query", "text/plain", "{ q(func: uid(1)) { uid } }", "Unsupported Content-Type. Supported content types are application/json, application/graphql+-,application/dql"},
 		{"/query", dql, "{ q(func: near(loc, [1,2])) { uid } }", "near"},
-		{"/query?startTs=x", dql, "{ q(func: uid(1)) { uid } }", "no timestamp"},
+		{"/query?timeout=x", dql, "{ q(func: uid(1)) { uid } }", "no time"},
+		{"/query?debug=true", dql, "{ q(func: uid(1)) { uid } }", `"debug"`},
+		{"/query?timeout=1ns", dql, "{ q(func: has(dgraph.type)) { uid } }", "ended"},
+		{"/query?startTs=x", dql, "{ q(func: uid(1)) { uid } }", "startTs"},
 		{"/query", jsonT, `{"query":"{ q(func: uid(1)) { uid } }","variables":{"$a":1}}`, "no query"},
 		{"/alter", "", `{"drop_all":true,"drop_op":"DATA"}`, "2 things"},
 		{"/alter", "", `{"drop_attr":""}`, "0 things"},

@@ -146,7 +146,7 @@ func (g *Guard) admit(r *http.Request) (from string, err error) {
 	if !ip.IsLoopback() && !has(g.whitelist, ip) {
 		return ip.String(), hinted("--whitelist lists who may call besides this machine", "unauthorized ip address: %s", ip)
 	}
-	return ip.String(), g.page(r, !proxied && ip.IsLoopback())
+	return ip.String(), g.page(r, proxied, !proxied && ip.IsLoopback())
 }
 
 // forwarded returns the address that a request had when it came to the first of our proxies.
@@ -172,12 +172,13 @@ func (g *Guard) forwarded(r *http.Request, proxy netip.Addr) (netip.Addr, error)
 // page refuses what a web page of another place makes its reader's browser ask for. Local
 // says that the request is admitted only because it comes from this machine. A page
 // whose name is changed to this machine's address after it was loaded shows
-// its own name as host.
-func (g *Guard) page(r *http.Request, local bool) error {
+// its own name as host. Our proxies may give another one than the browser knows.
+func (g *Guard) page(r *http.Request, proxied, local bool) error {
 	origin := r.Header.Get("Origin")
 	if origin != "" {
 		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		ours := err == nil && u.Host != "" && (strings.EqualFold(u.Host, r.Host) || proxied && g.hosts[strings.ToLower(u.Hostname())])
+		if !ours {
 			return hinted("ask from a program, or from the page at /admin", "unauthorized origin: %s", cut(origin))
 		}
 	}

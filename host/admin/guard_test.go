@@ -138,19 +138,25 @@ func TestWebPages(t *testing.T) {
 		{"127.0.0.1", "localhost:8080", "http://localhost:9090", "same-site", false},
 		{"127.0.0.1", "localhost:8080", "null", "", false},
 		{"127.0.0.1", "localhost:8080", "", "cross-site", false},
+		{"10.0.0.1", "127.0.0.1:8080", "https://backup.example.org", "same-origin", true}, // our proxy
+		{"10.0.0.1", "127.0.0.1:8080", "https://evil.example", "cross-site", false},
+		{"127.0.0.1", "127.0.0.1:8080", "https://backup.example.org", "", false},
 		{"10.9.9.9", "brock:8080", "", "", true}, // a program on the whitelist
 		{"10.9.9.9", "evil.example:8080", "http://evil.example:8080", "", false},
 		{"10.9.9.9", "10.0.0.1:8080", "http://10.0.0.1:8080", "", true},
 	} {
 		r := newRequest(t, c.peer)
 		r.Host = c.host
+		if c.peer == "10.0.0.1" {
+			r.Header.Set("X-Forwarded-For", "10.9.9.9")
+		}
 		if c.origin != "" {
 			r.Header.Set("Origin", c.origin)
 		}
 		if c.site != "" {
 			r.Header.Set("Sec-Fetch-Site", c.site)
 		}
-		_, err := guard(t, admin.GuardConfig{Whitelist: "10.9.9.9", Hosts: []string{"backup.example.org"}}).Admit(r)
+		_, err := guard(t, admin.GuardConfig{Whitelist: "10.9.9.9", Proxies: "10.0.0.1", Hosts: []string{"backup.example.org"}}).Admit(r)
 		if (err == nil) != c.may {
 			t.Errorf("%+v: %v", c, err)
 		}

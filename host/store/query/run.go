@@ -34,6 +34,9 @@ func (q *Query) Run(ctx context.Context, s *store.Store, view *store.View, names
 			r.types[t.Name] = t.Fields
 		}
 	}
+	if err := r.alive(nil); err != nil {
+		return nil, err
+	}
 	a := &Answer{}
 	dst := []byte{'{'}
 	for i := range q.blocks {
@@ -98,13 +101,14 @@ func (r *run) check(fields []field) error {
 	return nil
 }
 
-// alive is called for every node, and ends a run that takes too long.
+// alive is called before the first node and for every one, and ends a run that takes too long.
 func (r *run) alive(answer []byte) error {
-	if r.nodes++; r.nodes%64 == 0 {
+	if r.nodes%64 == 0 {
 		if err := r.ctx.Err(); err != nil {
 			return fmt.Errorf("the query was ended: %w", err)
 		}
 	}
+	r.nodes++
 	if len(answer) > maxAnswer {
 		return &problem{fmt.Errorf("%w: more than %d MiB", ErrTooLarge, maxAnswer>>20), "ask for parts of it, with first and after"}
 	}
