@@ -49,7 +49,7 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if s.lock, err = os.Open(s.logDir()); err != nil {
 		return err
 	}
-	lock := func() error { return unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) } //nolint:gosec // a descriptor fits
+	lock := func() error { return unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 	if err := patiently(lock); err != nil {
 		return fmt.Errorf("%s: %w", s.opt.Dir, badgerdb.ErrLocked)
 	}

@@ -167,7 +167,7 @@ func (l *log) append(records ...*record) error {
 		if len(payload) > maxRecord {
 			return fmt.Errorf("%w: a transaction of %d MiB; at most %d MiB are possible", ErrInvalid, len(payload)>>20, maxRecord>>20)
 		}
-		binary.LittleEndian.PutUint32(l.buf[start:], uint32(len(payload))) //nolint:gosec // below maxRecord
+		binary.LittleEndian.PutUint32(l.buf[start:], uint32(len(payload)))
 		binary.LittleEndian.PutUint32(l.buf[start+4:], crc32.Checksum(payload, castagnoli))
 	}
 	if _, err := l.f.WriteAt(l.buf, l.size); err != nil {
@@ -251,8 +251,8 @@ func (r *record) parse(b []byte) error {
 	p := parser{b: b}
 	r.kind = recordKind(p.byte())
 	r.ts, r.uid = p.uvarint(), p.uvarint()
-	r.drop.Kind, r.drop.Namespace = dgraph.DropKind(p.uvarint()), p.uvarint() //nolint:gosec // as it was written
-	r.from, r.to = uint32(p.uvarint()), uint32(p.uvarint())                   //nolint:gosec // as it was written
+	r.drop.Kind, r.drop.Namespace = dgraph.DropKind(p.uvarint()), p.uvarint()
+	r.from, r.to = uint32(p.uvarint()), uint32(p.uvarint())
 	r.drop.WholeCluster, r.isType = p.byte() != 0, p.byte() != 0
 	r.drop.Name = string(p.bytes())
 	n := p.uvarint()
@@ -262,7 +262,7 @@ func (r *record) parse(b []byte) error {
 	r.entries = make([]entry, n)
 	for i := range r.entries {
 		e := &r.entries[i]
-		e.group, e.version = uint32(p.uvarint()), p.uvarint() //nolint:gosec // as it was written
+		e.group, e.version = uint32(p.uvarint()), p.uvarint()
 		e.userMeta, e.deleted, e.discard = p.byte(), p.byte() != 0, p.byte() != 0
 		e.key, e.value = p.bytes(), p.bytes()
 	}

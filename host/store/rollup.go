@@ -52,7 +52,7 @@ func (s *Store) rollUp(r roll) error {
 	}
 	v, err := s.View()
 	if err != nil {
-		return nil //nolint:nilerr // closed
+		return nil // closed
 	}
 	defer v.Close()
 	s.mu.RLock()
@@ -85,7 +85,7 @@ func (s *Store) rollUp(r roll) error {
 		return s.write(&record{kind: recordCommit, ts: s.ts, entries: entries[main:]})
 	})
 	if s.ctx.Err() != nil {
-		return nil //nolint:nilerr // it is too late for that
+		return nil // it is too late for that
 	}
 	return err
 }
