@@ -354,7 +354,7 @@ func (e *Engine) List(ctx context.Context, loc Location) ([]Listing, error) {
 	for i := range c.all {
 		m := &c.all[i]
 		l := Listing{Manifest: *m, Sealed: len(m.Groups) > 0, Missing: c.missing(m)}
-		l.Pin, _ = c.pinned(m)
+		l.Pin = c.pinned(m)
 		record := manifest.RecordName(m.Series, m.Number)
 		if _, err := manifest.Chain(c.all, m.Series, m.Number); err != nil {
 			l.Missing = append(l.Missing, err.Error())

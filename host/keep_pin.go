@@ -152,17 +152,18 @@ func (c *catalogue) pinsOf(series string) (names []string) {
 	return names
 }
 
-// pinned returns the pin that holds m: its own, that of a later backup, or that of its
-// series.
-func (c *catalogue) pinned(m *manifest.Manifest) (pin *manifest.Pin, ok bool) {
+// pinned returns the pin that holds m: its own, that of the next backup which has one, or that
+// of its series. One that is broken has no more than its name says.
+func (c *catalogue) pinned(m *manifest.Manifest) *manifest.Pin {
+	var found *manifest.Pin
 	for _, name := range c.pinsOf(m.Series) {
-		if n, _ := manifest.IsPin(name); n == 0 || n >= m.Number {
-			if pin = c.pins[name]; pin == nil {
-				n, _ := manifest.IsPin(name)
-				pin = &manifest.Pin{Series: m.Series, Number: n}
-			}
-			return pin, true
+		n, _ := manifest.IsPin(name)
+		if n != 0 && (n < m.Number || found != nil && found.Number != 0 && found.Number < n) || n == 0 && found != nil {
+			continue
+		}
+		if found = c.pins[name]; found == nil {
+			found = &manifest.Pin{Series: m.Series, Number: n}
 		}
 	}
-	return nil, false
+	return found
 }

@@ -42,6 +42,15 @@ func TestPins(t *testing.T) {
 			t.Errorf("%s is pinned: %v, want %v", list[i].Manifest.ID(), got, want)
 		}
 	}
+	c := &catalogue{pins: map[string]*manifest.Pin{}}
+	for _, n := range []int{0, 2, 4, 10} {
+		c.pins[manifest.PinName("s", n)] = nil
+	}
+	for number, want := range []int{2, 2, 2, 4, 4, 10, 10, 10, 10, 10, 10, 0} {
+		if got := c.pinned(&manifest.Manifest{Series: "s", Number: number}); got.Number != want {
+			t.Errorf("backup %d is held by pin %d, want %d", number, got.Number, want)
+		}
+	}
 	prune := func(wantGone, wantKept int) *PruneResult {
 		t.Helper()
 		res, err := e.Prune(t.Context(), PruneRequest{At: at, Rules: KeepRules{Last: 1}, DryRun: true})

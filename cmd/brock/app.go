@@ -90,7 +90,7 @@ Names of flags may be written with dashes or with underscores.`,
 	f.StringVar(&a.memory, "memory", "256MiB", "buffers may take `SIZE`")
 
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.start() }
-	root.AddCommand(a.backup(), a.restore(), a.ls(), a.verify(), a.export(), a.prune(), a.serve(), a.key(), a.plugin(), a.version())
+	root.AddCommand(a.backup(), a.restore(), a.ls(), a.verify(), a.export(), a.prune(), a.pin(), a.serve(), a.key(), a.plugin(), a.version())
 	return root
 }
 

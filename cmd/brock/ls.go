@@ -21,7 +21,8 @@ func (a *app) ls() *cobra.Command {
 		Long: `Ls lists the backups of a location, oldest first. A backup is sealed if Brock
 made it: then every block of it can be verified. One that lacks objects is
 listed as damaged, and the exit code is 3; so is a manifest or a commit record
-that cannot be read. The others can be restored by --backup_id and --backup_num.`,
+that cannot be read. The others can be restored by --backup_id and --backup_num.
+What is pinned is told below the list.`,
 		Example: `  brock ls -l ./backups
   brock lsbackup -l ./backups --json`,
 		Args: noArgs,
@@ -44,11 +45,16 @@ func list(ctx context.Context, a *app, location *locationFlag) error {
 		summary
 		Sealed  bool     `json:"sealed"`
 		Missing []string `json:"missing,omitempty"`
+		Pinned  bool     `json:"pinned,omitempty"`
+		Pin     string   `json:"pin_reason,omitempty"`
 	}
 	v := make([]listed, len(backups))
 	var lost []string
 	for i, b := range backups {
-		v[i] = listed{summarize(&b.Manifest, b.Size), b.Sealed, b.Missing}
+		v[i] = listed{summary: summarize(&b.Manifest, b.Size), Sealed: b.Sealed, Missing: b.Missing}
+		if b.Pin != nil {
+			v[i].Pinned, v[i].Pin = true, b.Pin.Reason
+		}
 		lost = append(lost, b.Missing...)
 	}
 	if err := a.result(v, func(w io.Writer) { table(w, at, backups) }); err != nil {
@@ -95,4 +101,13 @@ func table(w io.Writer, at host.Location, backups []host.Listing) {
 			m.ID(), fullOrIncremental(m), when, m.ReadTs, strings.ReplaceAll(groups, " ", ","), size(b.Size), key, seal, m.Path)
 	}
 	t.Flush()
+	for i, b := range backups { // each pin once, below the last backup that it holds
+		if b.Pin != nil && (i+1 == len(backups) || backups[i+1].Pin == nil || *backups[i+1].Pin != *b.Pin) {
+			text := pinned(b.Pin.Series, b.Pin.Number) + " is pinned"
+			if b.Pin.Reason != "" {
+				text += ": " + b.Pin.Reason
+			}
+			fmt.Fprintln(w, text)
+		}
+	}
 }
