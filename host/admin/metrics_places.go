@@ -79,8 +79,12 @@ func (m *Metrics) Listed(location string, all []manifest.Manifest) {
 			latest[kind] = t
 		}
 	}
-	for kind, t := range latest {
-		m.backupGood.WithLabelValues(location, kind).Set(seconds(t))
+	for _, kind := range []schedule.Do{schedule.Full, schedule.Incremental} {
+		if t := latest[string(kind)]; t.IsZero() { // they have gone, or tell nobody when they were taken
+			m.backupGood.DeleteLabelValues(location, string(kind))
+		} else {
+			m.backupGood.WithLabelValues(location, string(kind)).Set(seconds(t))
+		}
 	}
 	m.change(location, func(p *place) {
 		before := p.Backups

@@ -25,7 +25,7 @@ import (
 
 // taken is a backup of series s.
 func taken(series string, number int) *manifest.Manifest {
-	return &manifest.Manifest{Series: series, Number: number, Full: number == 1, Path: fmt.Sprintf("dgraph.20261121.0%d0000.000-%s", number, series)}
+	return &manifest.Manifest{Series: series, Number: number, Full: number == 1, Path: fmt.Sprintf("dgraph.20261121.%02d%02d00.000", number, series[0]-'a')}
 }
 
 // report is a verification of backups, of which some are damaged.
@@ -186,8 +186,13 @@ func TestCoverage(t *testing.T) {
 	covers("0.5")
 	m.Prune(at, &host.PruneResult{Series: []host.PrunedSeries{{ID: "a"}}, Kept: []host.KeptSeries{{ID: "b"}}}, 0, nil)
 	covers("1")
-	m.Listed(at, nil)
+	const full = `brock_backup_last_success_timestamp_seconds{location="/backups",type="full"}`
+	before := metric(t, m, full)
+	m.Listed(at, nil) // somebody has removed them
 	covers("")
+	if got := metric(t, m, full); got != "" || before == "" {
+		t.Errorf("the latest full backup is of %q, and when there is none of %q", before, got)
+	}
 }
 
 func TestVerificationsAreRemembered(t *testing.T) {

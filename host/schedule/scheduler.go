@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/brock-backup/brock/sdk"
 )
 
 // A Runner does what schedules ask for, at a destination by its name. Backups and
@@ -225,7 +227,11 @@ func (s *Scheduler) end(ctx context.Context, end ending) {
 		s.log.Info("a scheduled run is cut short, and begins anew with the host", "schedule", e.Name)
 	default:
 		_, at := e.plan(now)
-		s.log.Error("a scheduled run has failed", "schedule", e.Name, "failures", e.rec.Failures, "next", at.Format(time.RFC3339), "error", end.err)
+		about := []any{"schedule", e.Name, "failures", e.rec.Failures, "next", at.Format(time.RFC3339), "error", end.err}
+		if hint := sdk.Hint(end.err); hint != "" {
+			about = append(about, "hint", hint)
+		}
+		s.log.Error("a scheduled run has failed", about...)
 	}
 	if missed = e.missed - missed; missed > 0 {
 		s.log.Warn("a run took longer than until the next ones, which are left out", "schedule", e.Name, "runs", missed)
