@@ -205,6 +205,30 @@ func TestBackupsRunOneAfterAnotherAndBesideVerifications(t *testing.T) {
 	})
 }
 
+// Two schedules that are always due keep nothing else waiting for good.
+func TestPatienceEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, `
+destinations: [{name: a, uri: /a}, {name: b, uri: /b}, {name: c, uri: /c}]
+schedules:
+- {name: a, destination: a, do: full, cron: "* * * * *"}
+- {name: b, destination: b, do: full, cron: "* * * * *"}
+- {name: c, destination: c, do: incremental, cron: "@daily"}
+- {name: d, destination: c, do: verify, cron: "@daily"}`)
+		w.diary.take = func(string) (time.Duration, error) { return 70 * time.Second, nil }
+		w.live(2 * time.Hour)
+		var got []string
+		for _, r := range w.diary.runs {
+			if strings.Contains(r.what, " c") {
+				got = append(got, r.start.Format("15:04 ")+r.what)
+			}
+		}
+		if text := strings.Join(got, ", "); text != "01:00 incremental c, 01:01 verify c deep" {
+			t.Errorf("beside those that are always due: %s", text)
+		}
+	})
+}
+
 func TestOverlappingRunsAreLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, `
