@@ -58,7 +58,7 @@ func (s *Server) mutate(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusOK, codeInvalidRequest, errors.New("Unsupported Content-Type. Supported content types are application/json, application/rdf"))
 		return
 	}
-	data, release, err := s.body(w, r, s.conf.MutateBytes)
+	data, release, err := s.change(w, r)
 	if err != nil {
 		refuseBody(w, err)
 		return

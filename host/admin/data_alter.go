@@ -36,7 +36,7 @@ func (s *Server) alter(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusOK, codeInvalidRequest, err)
 		return
 	}
-	data, release, err := s.body(w, r, s.conf.MutateBytes)
+	data, release, err := s.change(w, r)
 	if err != nil {
 		refuseBody(w, err)
 		return

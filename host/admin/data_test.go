@@ -267,3 +267,30 @@ func TestNothingIsLogged(t *testing.T) {
 		t.Errorf("requests are not logged at all: %s", r.log)
 	}
 }
+
+// Large mutations wait for each other, whatever their number.
+func TestLargeMutationsAtOnce(t *testing.T) {
+	const size = 100_000
+	r := serve(t, admin.Config{MutateBytes: size}, "")
+	quads := func(c int) string {
+		var b strings.Builder
+		for i := 0; b.Len() < size-200; i++ {
+			fmt.Fprintf(&b, "_:n%d <name> \"%d-%d\" .\n", i, c, i)
+		}
+		return "{ set { " + b.String() + " } }"
+	}
+	var wg sync.WaitGroup
+	for c := range 6 {
+		wg.Go(func() {
+			if body := r.post("/mutate?commitNow=true", rdf, quads(c)); !strings.Contains(body, "Success") {
+				t.Error(cutText(body))
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := data(t, r.post("/query", dql, "{ q(func: has(name)) { count(uid) } }")), fmt.Sprintf(`{"q":[{"count":%d}]}`, 6*strings.Count(quads(0), "\n")); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func cutText(text string) string { return text[:min(len(text), 300)] }

@@ -39,6 +39,7 @@ type Server struct {
 	log      hclog.Logger
 	conf     Config
 	memory   *semaphore.Weighted // bytes of bodies
+	work     *semaphore.Weighted // bytes of mutations that are being understood and committed
 	stopping atomic.Bool
 	http     *http.Server
 }
@@ -67,7 +68,10 @@ func New(c Config) (*Server, error) {
 	if c.MutateBytes > bodiesMemory || c.AdminBytes > bodiesMemory {
 		return nil, fmt.Errorf("a body may have at most %d bytes", bodiesMemory)
 	}
-	s := &Server{node: c.Node, guard: c.Guard, log: c.Logger, conf: c, memory: semaphore.NewWeighted(bodiesMemory)}
+	s := &Server{
+		node: c.Node, guard: c.Guard, log: c.Logger, conf: c,
+		memory: semaphore.NewWeighted(bodiesMemory), work: semaphore.NewWeighted(c.MutateBytes),
+	}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		TLSConfig:         c.TLS,

@@ -44,6 +44,21 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data
 	return b.Bytes(), release, nil
 }
 
+// change reads a body that changes data. In memory such a change is many times its text, so
+// that all that are under way together are no larger than one may be.
+func (s *Server) change(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
+	data, read, err := s.body(w, r, s.conf.MutateBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	size := int64(len(data))
+	if err := s.work.Acquire(r.Context(), size); err != nil {
+		read()
+		return nil, nil, err
+	}
+	return data, func() { s.work.Release(size); read() }, nil
+}
+
 // A steady reader ends when the client stays behind the slowest rate for longer than
 // patience.
 type steady struct {
