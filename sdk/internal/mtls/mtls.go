@@ -106,10 +106,25 @@ func (s *socket) release() error {
 	return err
 }
 
-// A conn sends all records of one Write at once.
+// A conn sends all records of one Write at once, and yields all that a portion
+// holds in one Read: whoever waits for them is woken once.
 type conn struct {
 	net.Conn
 	socket *socket
+}
+
+// maxRecord is how long a record is at most.
+const maxRecord = 5 + 16<<10 + 256
+
+// Read goes on while it need not wait: while more than a record is there, and one
+// that carries no data, which are short.
+func (c *conn) Read(p []byte) (n int, err error) {
+	for {
+		m, err := c.Conn.Read(p[n:])
+		if n += m; err != nil || n == len(p) || c.socket.in.Buffered() < 2*maxRecord {
+			return n, err
+		}
+	}
 }
 
 func (c *conn) Write(p []byte) (int, error) {

@@ -171,6 +171,35 @@ func TestWriteIsOnePortion(t *testing.T) {
 	}
 }
 
+// What has come is read at once, and nothing else is waited for.
+func TestReadIsOnePortion(t *testing.T) {
+	config, heard := newHost(t)
+	serve, greeting, err := NewServerConfig(heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = trust(t, config, greeting)
+	near, far, err := connect(t, Client(func() *tls.Config { return config }), Server(serve))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 80 << 10
+	if _, err := near.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2*size)
+	n, err := far.Read(buf)
+	if err != nil || n <= maxRecord {
+		t.Errorf("Read = %d bytes of %d, %v; want more than a record", n, size, err)
+	}
+	for n < size { // it does not wait for more than there is
+		m, err := far.Read(buf[n:])
+		if n += m; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCloseWhileTheOtherEndDoesNotRead(t *testing.T) {
 	config, heard := newHost(t)
 	serve, greeting, err := NewServerConfig(heard)
