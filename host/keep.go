@@ -56,8 +56,12 @@ func (k KeepRules) counted() []countedRule {
 		return fmt.Sprintf("%d-%d", year, week)
 	}
 	return []countedRule{
-		{"last", k.Last, nil}, {"hourly", k.Hourly, in("2006-01-02 15")}, {"daily", k.Daily, in("2006-01-02")},
-		{"weekly", k.Weekly, week}, {"monthly", k.Monthly, in("2006-01")}, {"yearly", k.Yearly, in("2006")},
+		{"last", k.Last, nil},
+		{"hourly", k.Hourly, in("2006-01-02 15")},
+		{"daily", k.Daily, in("2006-01-02")},
+		{"weekly", k.Weekly, week},
+		{"monthly", k.Monthly, in("2006-01")},
+		{"yearly", k.Yearly, in("2006")},
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *site) policies(prefix string) (backup, restore, prune string) {
 	backup = strings.NewReplacer("acme-dr/dgraph", c.bucket+"/"+prefix, "acme-dr", c.bucket).Replace(backup)
 	below := c.bucket + "/" + prefix + "/"
 	read := allow("s3:ListBucket", c.bucket) + "," + allow("s3:GetObject", below+"*")
-	remove := allow("s3:DeleteObject", below+"*") + "," + allow("s3:PutObject", below+"manifest.json")
+	remove := allow("s3:DeleteObject", below+"*") + "," + allow("s3:PutObject", below+"manifest.json") + "," + allow("s3:PutObject", below+"brock/*")
 	return backup, policy(read), policy(read + "," + remove)
 }
 
