@@ -31,7 +31,8 @@ func OpenLive(dbs map[uint32]*badger.DB, o Options) (*Source, error) {
 }
 
 // PinLive takes hold of what dbs, one for each group, contain at this moment. It takes
-// milliseconds, and waits for a [DropAll] or [DropPrefix] that is under way.
+// milliseconds, and waits for a [DropAll] or [DropPrefix] that is under way. Open it soon, or
+// close it: until then it holds memtables, and their logs.
 //
 // A database in managed mode has no clock: o.ReadTs is the moment, up to which
 // everything must have been written. Until Open has returned, nothing may be written
