@@ -84,6 +84,10 @@ func runHistory(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	h := &history{r: r, groups: 1 + r.IntN(3), every: 1 + r.IntN(12), begun: map[string]bool{}}
 	h.world = newWorld(t, h.groups)
+	if h.chance(3) {
+		store.Small(&h.opt)
+		h.reopen(false)
+	}
 	defer func() {
 		if t.Failed() {
 			t.Logf("replay it with %s=%d", historyEnv, seed)

@@ -1,23 +1,23 @@
 package store_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"testing"
 )
 
 // asKilled copies dir as kill -9 would leave it now: while the copy is made, this process
 // stands still.
-func asKilled(t testing.TB, dir, to string) {
-	t.Helper()
+func asKilled(dir, to string) error {
 	const script = `trap 'kill -CONT "$1"' EXIT
 kill -STOP "$1" && cp -R --sparse=always "$2" "$3"`
 	out, err := exec.Command("sh", "-c", script, "sh", strconv.Itoa(os.Getpid()), dir, to).CombinedOutput()
 	if err != nil {
-		t.Fatalf("copy of %s: %v: %s", dir, err, out)
+		return fmt.Errorf("copy of %s: %w: %s", dir, err, out)
 	}
+	return nil
 }
 
 // reopen closes the store and opens it again; or it goes on with what a crash would leave.
@@ -31,7 +31,7 @@ func (w *world) reopen(crash bool) {
 	}
 	w.tell("= killed")
 	copied := filepath.Join(w.dir(), "db")
-	asKilled(w, w.opt.Dir, copied)
+	w.must(asKilled(w.opt.Dir, copied))
 	old := w.opt.Dir
 	w.close()
 	w.must(os.RemoveAll(old))

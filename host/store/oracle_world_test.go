@@ -299,20 +299,28 @@ func (w *world) adopt() {
 // check compares everything that the store shows with the oracle.
 func (w *world) check(what string) {
 	w.Helper()
+	for _, d := range w.wrong() {
+		w.Errorf("%s: %s", what, d)
+	}
+}
+
+// wrong says in what the store differs from the oracle.
+func (w *world) wrong() (all []string) {
+	w.Helper()
 	w.adopt()
 	v, err := w.s.View()
 	w.must(err)
 	defer v.Close()
-	w.same(what, viewState(w, v, names(w.s, w.o)), w.o.data())
+	all = differences(viewState(w, v, names(w.s, w.o)), w.o.data())
 	got, want := state{}, state{}
 	for _, p := range w.s.Schema() {
 		if !p.Reserved() {
-			got[p.Predicate.String()] = fmt.Sprintf("group %d ", p.Group) + schemaText(p.PredicateSchema)
+			got["schema "+p.Predicate.String()] = fmt.Sprintf("group %d ", p.Group) + schemaText(p.PredicateSchema)
 		}
 	}
 	for name, p := range w.o.preds {
 		if !name.Reserved() {
-			want[name.String()] = fmt.Sprintf("group %d ", p.group) + schemaText(p.schema)
+			want["schema "+name.String()] = fmt.Sprintf("group %d ", p.group) + schemaText(p.schema)
 		}
 	}
 	for _, t := range w.s.Types() {
@@ -323,10 +331,11 @@ func (w *world) check(what string) {
 	for name, fields := range w.o.types {
 		want["type "+name.String()] = strings.Join(fields, " ")
 	}
-	w.same(what+", schema", got, want)
+	all = append(all, differences(got, want)...)
 	if w.o.records != nil {
-		w.same(what+", records", recordState(w, v, w.o), w.o.recordState())
+		all = append(all, differences(recordState(w, v, w.o), w.o.recordState())...)
 	}
+	return all
 }
 
 // recordState is what stands under dgraph.drop.op, in the namespaces of o and a few more.
