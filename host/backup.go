@@ -206,6 +206,12 @@ func (e *Engine) settle(ctx context.Context, d sdk.Destination, p *plan, name st
 		return nil
 	case err == nil:
 		e.discard(ctx, d, p)
+		if manifest.IsClosing(there) {
+			return &failure{
+				fmt.Errorf("%s: a prune removes series %s, which is not the latest any more: %w", name, p.m.Series, ErrConflict), ErrConflict,
+				"run the backup again: it will continue the latest series",
+			}
+		}
 		return &failure{fmt.Errorf("%s: %w", name, ErrConflict), ErrConflict, "run the backup again: it will continue after the other one"}
 	case errors.Is(err, sdk.ErrNotExist) && !late:
 		e.discard(ctx, d, p)
