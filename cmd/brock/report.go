@@ -9,6 +9,7 @@ import (
 
 	"github.com/brock-backup/brock/host"
 	"github.com/brock-backup/brock/host/badgerdb"
+	"github.com/brock-backup/brock/host/store"
 )
 
 // Exit codes, as every help text states them.
@@ -68,7 +69,7 @@ func (a *app) exitCode(err error) int {
 	switch {
 	case errors.As(err, &p):
 		return p.code
-	case host.IsDamage(err), errors.Is(err, badgerdb.ErrDamaged):
+	case host.IsDamage(err), errors.Is(err, badgerdb.ErrDamaged), errors.Is(err, store.ErrDamaged):
 		return exitDamage
 	case !a.ran, host.IsUsage(err), isWrongDirectory(err):
 		return exitUsage

@@ -42,7 +42,7 @@ func (h *httpFlags) add(cmd *cobra.Command) {
 	f.StringVar(&h.tokenFile, "auth-token-file", "", "/admin and /alter want the token in `FILE` as X-Dgraph-AuthToken")
 	f.StringVar(&h.proxies, "trusted-proxies", "", "a `LIST` of proxies that are believed what X-Forwarded-For says")
 	f.StringArrayVar(&h.hosts, "host-name", nil, "this host is called `NAME`, too: browsers are not answered under other names (repeatable)")
-	f.StringVar(&h.tls, "tls", "", "certificates as Dgraph writes them: `\"server-cert=FILE; server-key=FILE; ca-cert=FILE; client-auth-type=REQUIREANDVERIFY\"`")
+	f.StringVar(&h.tls, "tls", "", "certificates as Dgraph writes them: `\"server-cert=...; server-key=...\"`, with ca-cert and client-auth-type where clients need one")
 	f.StringVar(&h.files.Cert, "tls-cert", "", "answer over TLS with the certificate in `FILE`")
 	f.StringVar(&h.files.Key, "tls-key", "", "its key is in `FILE`")
 	f.StringVar(&h.files.CA, "tls-client-ca", "", "want certificates of clients, by the authority in `FILE`")

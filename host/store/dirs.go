@@ -227,6 +227,9 @@ func openDatabases(dirs map[uint32]string, o Options) (*databases, error) {
 			db, err = badger.OpenManaged(opt)
 			return err
 		})
+		if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+			err = badgerdb.ErrKey
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), d.close())
 		}
