@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// buffer is what the kernel may keep of each direction, if it allows as
-// much: the more that is, the less often the two ends wake each other.
-const buffer = 1 << 20
+// buffer is what the kernel may keep of each direction, if it allows as much: the
+// more that is, the less often the two ends wake each other, and the less does
+// whoever reads from a storage wait for the other end.
+const buffer = 4 << 20
 
 // Pair makes two connected sockets. No process inherits either, unless it is
 // given to it.
