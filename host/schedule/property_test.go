@@ -195,3 +195,19 @@ func TestPlansHold(t *testing.T) {
 		}
 	}
 }
+
+// A retry is not put off because the clock was set back.
+func TestRetryAfterTheClockWasSetBack(t *testing.T) {
+	now := millennium.Add(30 * time.Minute)
+	e := &entry{Schedule: Schedule{Name: "s", slots: mustCron(t, "@daily")}}
+	slot, _ := e.plan(now)
+	e.begin(slot, now)
+	e.end(now, errors.New("failed"), false)
+	now = now.Add(-20 * time.Minute)
+	if e.rewind(now) {
+		t.Error("a slot was taken back")
+	}
+	if again, at := e.plan(now); !again.Equal(slot) || !at.Equal(now.Add(firstRetry)) {
+		t.Errorf("slot %v at %v; want %v at %v", again, at, slot, now.Add(firstRetry))
+	}
+}
