@@ -258,3 +258,26 @@ func TestPruneJudgesAsTheModelDoes(t *testing.T) {
 		t.Errorf("%d series stayed, %d went: that tells little", stayed, gone)
 	}
 }
+
+// Where a clock was behind, an incremental backup may come before its full one, and belongs
+// to it all the same; of two series of one name, to the one before it.
+func TestPruneGroupsSeries(t *testing.T) {
+	c := &catalogue{}
+	for _, b := range []struct {
+		series string
+		number int
+	}{{"orphan", 3}, {"late", 2}, {"twice", 1}, {"twice", 2}, {"late", 1}, {"twice", 1}, {"twice", 2}, {"orphan", 4}} {
+		c.all = append(c.all, manifest.Manifest{Series: b.series, Number: b.number, Full: b.number == 1})
+	}
+	var got []string
+	for _, v := range c.grouped() {
+		text := v.last().Series
+		for _, m := range v.backups {
+			text += fmt.Sprintf(" %d", m.Number)
+		}
+		got = append(got, text)
+	}
+	if want := []string{"orphan 3 4", "twice 1 2", "late 1 2", "twice 1 2"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -53,22 +54,36 @@ func (c *catalogue) judge(req PruneRequest, now time.Time) []*verdict {
 	return all
 }
 
-// grouped returns the series, the oldest first, each with its backups in their
-// order. Dgraph may give two series one name.
+// grouped returns the series, the oldest first, each with its backups by number. Dgraph
+// may give two series one name: then an incremental belongs to the full backup before it, if
+// there is one. Where clocks differ, it may come before its own.
 func (c *catalogue) grouped() (all []*verdict) {
+	var begins []int // of each series, the place of its first backup
+	for i := range c.all {
+		if m := &c.all[i]; m.Full {
+			all, begins = append(all, &verdict{backups: []*manifest.Manifest{m}}), append(begins, i)
+		}
+	}
 	for i := range c.all {
 		m := &c.all[i]
+		if m.Full {
+			continue
+		}
 		at := -1
-		for j := range all {
-			if !m.Full && all[j].backups[0].Series == m.Series {
+		for j, v := range all {
+			if v.backups[0].Series == m.Series && (at < 0 || begins[j] < i) {
 				at = j
 			}
 		}
-		if at < 0 {
-			all = append(all, &verdict{backups: []*manifest.Manifest{m}})
+		if at >= 0 {
+			all[at].backups = append(all[at].backups, m)
 			continue
 		}
-		all[at].backups = append(all[at].backups, m)
+		at, _ = slices.BinarySearch(begins, i)
+		all, begins = slices.Insert(all, at, &verdict{backups: []*manifest.Manifest{m}}), slices.Insert(begins, at, i)
+	}
+	for _, v := range all {
+		slices.SortStableFunc(v.backups, func(a, b *manifest.Manifest) int { return cmp.Compare(a.Number, b.Number) })
 	}
 	return all
 }
