@@ -208,7 +208,7 @@ func (s *Scheduler) do(ctx context.Context, one Schedule) error {
 		err = s.runner.Prune(ctx, one.Destination, one.Keep)
 	}
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		return fmt.Errorf("%w (%w)", context.Cause(ctx), err) // which may tell what it was waiting for
 	}
 	return err
 }
