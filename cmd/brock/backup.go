@@ -111,7 +111,12 @@ func (o *backupOptions) outside() error {
 	if err != nil {
 		return err
 	}
-	at := o.location.uri
+	return within(slices.Collect(maps.Values(dirs)), o.location.uri)
+}
+
+// within refuses a location in one of a database's directories.
+func within(dirs []string, location string) error {
+	at := location
 	if u, err := url.Parse(at); err == nil && u.Scheme == "file" {
 		at = u.Path
 	} else if strings.Contains(at, "://") {
@@ -120,7 +125,7 @@ func (o *backupOptions) outside() error {
 	for _, dir := range dirs {
 		rel, err := filepath.Rel(resolved(dir), resolved(at))
 		if err == nil && filepath.IsLocal(rel) {
-			return usageError("choose a place outside of it, best on another disk", "the location %s is inside the database directory %s", o.location.uri, dir)
+			return usageError("choose a place outside of it, best on another disk", "the location %s is inside the database directory %s", location, dir)
 		}
 	}
 	return nil

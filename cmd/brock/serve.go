@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/brock-backup/brock/host/admin"
+	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/schedule"
 	"github.com/brock-backup/brock/host/store"
 	"github.com/brock-backup/brock/sdk"
@@ -114,6 +117,7 @@ func (o *serveOptions) run(ctx context.Context, a *app, cmd *cobra.Command) erro
 		return err
 	}
 	l := &live{app: a, o: o, config: config, operations: a.operations(s, key, postingsKey)}
+	l.operations.Refuse = o.inside
 	err = l.serve(ctx, ln, admin.Config{
 		Guard: guard, TLS: secure, Logger: a.logger.Named("http"), MutateBytes: o.http.mutateBytes, AdminBytes: o.http.adminBytes,
 	})
@@ -130,6 +134,15 @@ func (a *app) operations(s *store.Store, key admin.KeyFunc, postingsKey sdk.Secr
 	return &admin.Operations{
 		Store: s, Engine: &engine, Plugins: a.plugins, Key: key, Logger: a.logger, Metrics: metrics, PostingsKey: postingsKey,
 	}
+}
+
+// inside refuses a location in a directory of the database.
+func (o *serveOptions) inside(location string) error {
+	groups, err := badgerdb.FindGroups(o.postings)
+	if err != nil {
+		return err
+	}
+	return within(append(slices.Collect(maps.Values(groups)), o.stateFile("")), location)
 }
 
 // stateFile is a file of the host's own, beside the database's log.

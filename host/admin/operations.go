@@ -37,6 +37,10 @@ type Operations struct {
 	// is restored must be, too.
 	PostingsKey sdk.Secret
 
+	// Refuse says why no backup goes to a location, as to one inside the store: a restore
+	// would take it away. Nil: backups go anywhere.
+	Refuse func(uri string) error
+
 	mu      sync.Mutex
 	ongoing map[string]int // "opBackup", "opRestore", ...
 	turn    chan struct{}  // holds an element while a backup or restore runs
@@ -100,6 +104,11 @@ func (o *Operations) Backup(ctx context.Context, r BackupRequest) (res *host.Bac
 func (o *Operations) backup(ctx context.Context, r BackupRequest) (res *host.BackupResult, err error) {
 	if r.To.URI == "" {
 		return nil, errNoDestination
+	}
+	if o.Refuse != nil {
+		if err := o.Refuse(r.To.URI); err != nil {
+			return nil, err
+		}
 	}
 	to, closeLocation, err := o.open(ctx, r.To)
 	if err != nil {
