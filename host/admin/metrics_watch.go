@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brock-backup/brock/host/plugindir"
@@ -64,6 +66,11 @@ func collectPlugins(out chan<- prometheus.Metric, all []plugindir.Running) {
 	}
 }
 
+// WatchSchedule shows what a scheduler does.
+func (m *Metrics) WatchSchedule(s *schedule.Scheduler) {
+	m.reg.MustRegister(collector(func(out chan<- prometheus.Metric) { collectSchedule(out, s.Status()) }))
+}
+
 func collectSchedule(out chan<- prometheus.Metric, all []schedule.Status) {
 	for _, s := range all {
 		scheduleNext.sendTime(out, s.Next, s.Name)
@@ -82,4 +89,38 @@ func truth(is bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// A collector makes metrics when they are asked for.
+type collector func(chan<- prometheus.Metric)
+
+// Collect implements [prometheus.Collector].
+func (c collector) Collect(out chan<- prometheus.Metric) { c(out) }
+
+// Describe implements [prometheus.Collector]: what there will be is not known before.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// A number describes a metric that is made when it is asked for.
+type number struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func ofGauge(name, help string, labels ...string) number {
+	return number{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue}
+}
+
+func ofCounter(name, help string, labels ...string) number {
+	return number{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue}
+}
+
+func (n number) send(out chan<- prometheus.Metric, value float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(n.desc, n.kind, value, labels...)
+}
+
+// sendTime sends a moment, unless it is none.
+func (n number) sendTime(out chan<- prometheus.Metric, t time.Time, labels ...string) {
+	if !t.IsZero() {
+		n.send(out, seconds(t), labels...)
+	}
 }
