@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -186,14 +187,21 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Write allows the client its time for p.
-func (r *recorder) Write(p []byte) (int, error) {
+// Write allows the client its time for every piece of p.
+func (r *recorder) Write(p []byte) (n int, err error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	// A writer that knows no deadlines, as in a test, has no slow client either.
-	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(allowance(r.patience, int64(len(p)))))
-	return r.ResponseWriter.Write(p)
+	control := http.NewResponseController(r.ResponseWriter)
+	for piece := range slices.Chunk(p, slowest) {
+		// A writer that knows no deadlines, as in a test, has no slow client either.
+		_ = control.SetWriteDeadline(time.Now().Add(r.patience))
+		m, err := r.ResponseWriter.Write(piece)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // Unwrap is for http.ResponseController.

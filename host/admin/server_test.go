@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -291,6 +293,34 @@ func TestSlowClients(t *testing.T) {
 		if name != "header" && !strings.Contains(string(answer), "408 Request Timeout") {
 			t.Errorf("%s: %s", name, answer)
 		}
+	}
+}
+
+// So is one that does not read its answer.
+func TestClientThatDoesNotRead(t *testing.T) {
+	written := make(chan error, 1)
+	r := serve(t, admin.Config{Patience: 300 * time.Millisecond, Admin: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := w.Write(make([]byte, 64<<20)) // more than the kernel keeps
+		written <- err
+	})}, "")
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "POST /admin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-written:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("writing ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the answer waits for its reader")
+	}
+	if status, body := r.do("POST", "/admin", ""); status != 200 || len(body) != 64<<20 {
+		t.Errorf("a client that reads gets %d and %d bytes", status, len(body))
 	}
 }
 
