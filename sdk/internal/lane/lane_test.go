@@ -336,7 +336,9 @@ func TestDamage(t *testing.T) {
 		t.Errorf("Accept of %q with a wrong checksum: no error", got.Data.Materialize())
 	}
 	got.Data.Free()
-	go func() { _ = from.write(&wire.Frame{Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, frame.Size+1))}}) }()
+	go func() {
+		_ = from.write(&wire.Frame{Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, frame.Size+1))}})
+	}()
 	if f, err := to.read(); err == nil {
 		t.Errorf("a frame of %d bytes: no error", f.Data.Len())
 	}
