@@ -52,6 +52,7 @@ type prepared struct {
 	m      *Mutation
 	schema *schema         // that it was prepared with
 	banned map[uint64]bool // namespaces
+	given  uint64          // the highest uid that was given out, when it was prepared
 	maxUID uint64
 	looks  []listKey                // lists whose content decides on what is written
 	nodes  []node                   // likewise, all lists of a node
@@ -92,7 +93,7 @@ func invalid(format string, a ...any) error {
 // prepare checks m and converts its values.
 func (s *Store) prepare(m *Mutation) (*prepared, error) {
 	s.mu.RLock()
-	p := &prepared{schema: s.schema, banned: s.dbs.banned}
+	p := &prepared{schema: s.schema, banned: s.dbs.banned, given: s.uid}
 	s.mu.RUnlock()
 	p.m = &Mutation{Del: slices.Clone(m.Del), Set: slices.Clone(m.Set), StartTs: m.StartTs}
 	fresh := map[dgraph.Predicate]*dgraph.PredicateSchema{}
@@ -139,8 +140,9 @@ func (p *prepared) makeLists(fresh map[dgraph.Predicate]*dgraph.PredicateSchema)
 }
 
 func (p *prepared) check(e *Edge) error {
-	if e.UID == 0 || max(e.UID, e.Object) > maxGiven {
-		return invalid("uid %#x: uids are 0x1 to %#x", max(e.UID, e.Object), uint64(maxGiven))
+	// Beyond maxGiven are those that NewUIDs gave after somebody had named the last one himself.
+	if last := max(e.UID, e.Object); e.UID == 0 || last > max(maxGiven, p.given) {
+		return invalid("uid %#x: uids are 0x1 to %#x", last, uint64(maxGiven))
 	}
 	if p.banned[e.Predicate.Namespace] {
 		return invalid("namespace %#x has been deleted", e.Predicate.Namespace)
@@ -324,11 +326,12 @@ func (s *Store) entries(p *prepared, ts uint64) ([]entry, error) {
 			return nil, err
 		}
 	}
-	out, err := s.freshEntries(p.fresh, ts)
+	groups := s.groupsFor(p.fresh)
+	out, err := freshEntries(p.fresh, groups, ts)
 	if err != nil {
 		return nil, err
 	}
-	return s.deltas(p, out, changes, r, ts)
+	return s.deltas(p, out, changes, groups, r, ts)
 }
 
 // del adds one deletion.
@@ -426,12 +429,8 @@ func valuePosting(e *Edge, su *dgraph.PredicateSchema) dgraph.Posting {
 	return p
 }
 
-// deltas adds one entry for each list that changes.
-func (s *Store) deltas(p *prepared, out []entry, changes map[listKey]*change, r *reader, ts uint64) ([]entry, error) {
-	groups := map[dgraph.Predicate]uint32{}
-	for i := range p.fresh {
-		groups[p.fresh[i].Predicate] = s.groupFor(p.fresh[i].Predicate, i)
-	}
+// deltas adds one entry for each list that changes. Groups are those of new predicates.
+func (s *Store) deltas(p *prepared, out []entry, changes map[listKey]*change, groups map[dgraph.Predicate]uint32, r *reader, ts uint64) ([]entry, error) {
 	p.keys, p.lists = p.keys[:0], p.lists[:0]
 	for k, c := range changes {
 		group, ok := groups[k.Predicate]

@@ -147,10 +147,10 @@ func typeEntries(t *dgraph.TypeSchema, groups []uint32, ts uint64) ([]entry, err
 }
 
 // freshEntries begin predicates that a mutation is the first to name.
-func (s *Store) freshEntries(fresh []dgraph.PredicateSchema, ts uint64) ([]entry, error) {
+func freshEntries(fresh []dgraph.PredicateSchema, groups map[dgraph.Predicate]uint32, ts uint64) ([]entry, error) {
 	var out []entry
 	for i := range fresh {
-		e, err := schemaEntry(&fresh[i], s.groupFor(fresh[i].Predicate, i), ts)
+		e, err := schemaEntry(&fresh[i], groups[fresh[i].Predicate], ts)
 		if err != nil {
 			return nil, err
 		}
@@ -159,29 +159,37 @@ func (s *Store) freshEntries(fresh []dgraph.PredicateSchema, ts uint64) ([]entry
 	return out, nil
 }
 
-// groupFor gives the n-th of some new predicates to the group that has the fewest; the
-// database's own are in group 1, as in Dgraph.
-func (s *Store) groupFor(p dgraph.Predicate, n int) uint32 {
-	groups := s.dbs.groups()
-	if known, ok := s.schema.predicates[p]; ok {
-		return known.Group
+// groupsFor gives each new predicate to the group that has the fewest then; the database's
+// own are in group 1, as in Dgraph. Those that are known stay where they are.
+func (s *Store) groupsFor(predicates []dgraph.PredicateSchema) map[dgraph.Predicate]uint32 {
+	if len(predicates) == 0 {
+		return nil
 	}
-	if p.Reserved() {
-		return groups[0]
-	}
-	count := map[uint32]int{}
-	for _, p := range s.schema.predicates {
+	groups, count := s.dbs.groups(), map[uint32]int{}
+	for p, known := range s.schema.predicates {
 		if !p.Reserved() {
-			count[p.Group]++
+			count[known.Group]++
 		}
 	}
-	for ; ; n-- {
-		least := slices.MinFunc(groups, func(a, b uint32) int { return cmp.Or(cmp.Compare(count[a], count[b]), cmp.Compare(a, b)) })
-		if n <= 0 {
-			return least
+	fewest := func(a, b uint32) int { return cmp.Or(cmp.Compare(count[a], count[b]), cmp.Compare(a, b)) }
+	given := make(map[dgraph.Predicate]uint32, len(predicates))
+	for i := range predicates {
+		p := predicates[i].Predicate
+		known, ok := s.schema.predicates[p]
+		_, again := given[p]
+		switch {
+		case again:
+		case ok:
+			given[p] = known.Group
+		case p.Reserved():
+			given[p] = groups[0]
+		default:
+			g := slices.MinFunc(groups, fewest)
+			given[p] = g
+			count[g]++
 		}
-		count[least]++
 	}
+	return given
 }
 
 // committed takes note of what a mutation has begun and touched.
@@ -196,9 +204,9 @@ func (s *Store) committed(p *prepared, r *record) {
 	if len(p.fresh) == 0 {
 		return
 	}
-	sc := s.schema.clone()
+	sc, groups := s.schema.clone(), s.groupsFor(p.fresh)
 	for i := range p.fresh {
-		sc.predicates[p.fresh[i].Predicate] = PredicateState{p.fresh[i], s.groupFor(p.fresh[i].Predicate, i)}
+		sc.predicates[p.fresh[i].Predicate] = PredicateState{p.fresh[i], groups[p.fresh[i].Predicate]}
 	}
 	s.setSchema(sc)
 }
@@ -215,14 +223,14 @@ func namespaceOf(key []byte) uint64 {
 func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, types []dgraph.TypeSchema) error {
 	return s.change(ctx, func() error {
 		ts := s.ts + 1
-		sc := s.schema.clone()
+		sc, groups := s.schema.clone(), s.groupsFor(predicates)
 		var entries []entry
 		for i := range predicates {
 			p := &predicates[i]
 			if err := s.alterable(p); err != nil {
 				return err
 			}
-			group := s.groupFor(p.Predicate, i-countKnown(s.schema, predicates[:i]))
+			group := groups[p.Predicate]
 			lists, err := s.toList(p, ts)
 			if err != nil {
 				return err
@@ -255,15 +263,6 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		s.setSchema(sc)
 		return nil
 	})
-}
-
-func countKnown(sc *schema, predicates []dgraph.PredicateSchema) (n int) {
-	for i := range predicates {
-		if _, ok := sc.predicates[predicates[i].Predicate]; ok {
-			n++
-		}
-	}
-	return n
 }
 
 // alterable checks what the schema may become.

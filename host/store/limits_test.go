@@ -1,0 +1,84 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/brock-backup/brock/host/dgraph"
+)
+
+// What one client asks for keeps nobody else from writing.
+
+func TestManyNewPredicatesAtOnce(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir(), Groups: 3})
+	const n = 20_001 // looking at all of them for each one takes minutes
+	var m Mutation
+	for i := range n {
+		m.Set = append(m.Set, Edge{UID: 1, Predicate: pred(fmt.Sprint("p", i)), Value: text("x")})
+	}
+	mutate(t, s, m)
+	in := map[uint32]int{}
+	for _, p := range s.Schema() {
+		if !p.Reserved() {
+			in[p.Group]++
+		}
+	}
+	for _, g := range s.State().Groups {
+		if in[g] != n/3 {
+			t.Errorf("group %d has %d predicates of %d, want a third", g, in[g], n)
+		}
+	}
+	for _, i := range []int{0, 1, 2, n - 1} {
+		if got := values(t, s, pred(fmt.Sprint("p", i)), 1); len(got) != 1 {
+			t.Errorf("p%d: got %q, want one value", i, got)
+		}
+	}
+}
+
+func TestAPredicateThatASchemaNamesTwiceIsInOneGroup(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir(), Groups: 2})
+	a := dgraph.PredicateSchema{Predicate: pred("a"), Type: dgraph.ValueString}
+	if err := s.Alter(t.Context(), []dgraph.PredicateSchema{a, a}, nil); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, db := range s.dbs.byGroup {
+		txn := db.NewTransactionAt(s.State().MaxTs, false)
+		key, err := dgraph.AppendKey(nil, dgraph.LayoutV21, &dgraph.Key{Kind: dgraph.KeySchema, Predicate: a.Predicate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := txn.Get(key); err == nil {
+			found++
+		}
+		txn.Discard()
+	}
+	if found != 1 {
+		t.Errorf("%d groups have the predicate, want 1", found)
+	}
+}
+
+func TestTheHighestUIDLeavesSomeForNewNodes(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 { // and after a start
+		s, err := Open(t.Context(), Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mutate(t, s, Mutation{Set: []Edge{{UID: maxGiven, Predicate: pred("name"), Value: text("the last one")}}})
+		if _, err := s.Mutate(t.Context(), Mutation{Set: []Edge{{UID: maxUID, Predicate: pred("name"), Value: text("no")}}}); err == nil {
+			t.Error("a uid was taken that nobody gave out")
+		}
+		uid, err := s.NewUIDs(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mutate(t, s, Mutation{Set: []Edge{{UID: uid, Predicate: pred("name"), Value: text("new")}}})
+		if got := values(t, s, pred("name"), uid); len(got) != 1 {
+			t.Errorf("got %q, want one value", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
