@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -41,13 +40,16 @@ type Server struct {
 	conf     Config
 	memory   *semaphore.Weighted // bytes of bodies
 	work     *semaphore.Weighted // bytes of mutations that are being understood and committed
+	quick    *semaphore.Weighted // the same of small ones, which wait for no large one
 	stopping atomic.Bool
 	http     *http.Server
 }
 
 const (
 	bodiesMemory = 256 << 20 // of all bodies together
-	slowest      = 64 << 10  // bytes per second that a client must manage beyond Patience
+	smallBody    = 64 << 10  // is not counted before it has arrived
+	quickMemory  = 16 << 20
+	slowest      = 64 << 10 // bytes per second that a client must manage beyond Patience
 	headerBytes  = 64 << 10
 )
 
@@ -71,7 +73,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		node: c.Node, guard: c.Guard, log: c.Logger, conf: c,
-		memory: semaphore.NewWeighted(bodiesMemory), work: semaphore.NewWeighted(c.MutateBytes),
+		memory: semaphore.NewWeighted(bodiesMemory), work: semaphore.NewWeighted(c.MutateBytes), quick: semaphore.NewWeighted(quickMemory),
 	}
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -94,6 +96,7 @@ func orDefault[T int64 | time.Duration](v, otherwise T) T {
 // Serve answers on ln until ctx ends. Then no new request is taken, and those under way have
 // their time to end; it returns nil when they have. The store stays open.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	ln = &boundedListener{Listener: ln, guard: s.guard}
 	s.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { stopped <- s.shutdown(ctx) })
@@ -140,8 +143,14 @@ func (s *Server) handler() http.Handler {
 			"there are /query, /mutate, /alter, /health, /state, /metrics and /admin", "no such path: %s", cut(r.URL.Path)))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec := &recorder{ResponseWriter: w, patience: s.conf.Patience, began: time.Now()}
+		rec := &recorder{ResponseWriter: w, patience: s.conf.Patience, slack: s.conf.Patience, began: time.Now()}
 		defer s.end(rec, r)
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Time{}) // that of the request before has passed, perhaps
+		if r.Body != http.NoBody {
+			// What nobody reads is read by net/http, for the next request: it may not take for ever.
+			_ = control.SetReadDeadline(time.Now().Add(s.conf.Patience))
+		}
 		from, err := s.guard.admit(r)
 		if err != nil {
 			// A refused client is not worth another request on this connection.
@@ -177,6 +186,7 @@ func (s *Server) end(rec *recorder, r *http.Request) {
 type recorder struct {
 	http.ResponseWriter
 	patience time.Duration
+	slack    time.Duration // that is left of patience
 	began    time.Time
 	status   int
 }
@@ -187,30 +197,33 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Write allows the client its time for every piece of p.
+// Write allows the client its time for p.
 func (r *recorder) Write(p []byte) (n int, err error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
 	control := http.NewResponseController(r.ResponseWriter)
-	for piece := range slices.Chunk(p, slowest) {
+	for {
+		part := p[n:min(len(p), n+writeAtOnce)]
+		began := time.Now()
 		// A writer that knows no deadlines, as in a test, has no slow client either.
-		_ = control.SetWriteDeadline(time.Now().Add(r.patience))
-		m, err := r.ResponseWriter.Write(piece)
-		if n += m; err != nil {
+		_ = control.SetWriteDeadline(began.Add(r.slack + owed(len(part))))
+		k, err := r.ResponseWriter.Write(part)
+		r.slack = min(r.patience, r.slack+owed(k)-time.Since(began))
+		if n += k; err != nil || n == len(p) {
 			return n, err
 		}
 	}
-	return n, nil
 }
+
+const writeAtOnce = 256 << 10
 
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// allowance is how long a client may take for n bytes.
-func allowance(patience time.Duration, n int64) time.Duration {
-	return patience + time.Duration(n/slowest)*time.Second
-}
+// owed is how long a client may take for n bytes. What it is slower than that is taken from its
+// patience, and what it is faster given back.
+func owed(n int) time.Duration { return time.Duration(n) * time.Second / slowest }
 
 // cut shortens what a client has sent, for messages.
 func cut(text string) string {

@@ -14,7 +14,7 @@ import (
 var errSlow = errors.New("the request took too long to arrive")
 
 // body reads all of a request's body, at most limit bytes. Call release when it is done with.
-// What all requests together have in memory is bounded.
+// What all large ones together have in memory is bounded, and no small one waits for them.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data []byte, release func(), err error) {
 	size := r.ContentLength
 	if size > limit {
@@ -23,57 +23,61 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data
 	if size < 0 {
 		size = limit
 	}
-	if err := s.memory.Acquire(r.Context(), size); err != nil {
-		return nil, nil, err
-	}
-	release = func() { s.memory.Release(size) }
 	control := http.NewResponseController(w)
-	// A deadline that passes after the body would end the request's context.
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-
+	in := &steady{from: http.MaxBytesReader(w, r.Body, limit), control: control, patience: s.conf.Patience, slack: s.conf.Patience}
+	release = func() {}
 	var b bytes.Buffer
-	b.Grow(int(min(size, 1<<20)))
-	in := &steady{from: http.MaxBytesReader(w, r.Body, limit), control: control, patience: s.conf.Patience, began: time.Now()}
-	if _, err = io.Copy(&b, in); err != nil {
+	if _, err = io.CopyN(&b, in, smallBody); err == nil {
+		if err := s.memory.Acquire(r.Context(), size); err != nil {
+			return nil, nil, err
+		}
+		release = func() { s.memory.Release(size) }
+		b.Grow(int(min(size, 1<<20)))
+		_, err = io.Copy(&b, in)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		release()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errSlow
 		}
 		return nil, nil, err
 	}
+	_ = control.SetReadDeadline(time.Time{}) // when it passes after the body, it ends the request's context
 	return b.Bytes(), release, nil
 }
 
 // change reads a body that changes data. In memory such a change is many times its text, so
-// that all that are under way together are no larger than one may be.
+// that all that are under way together are no larger than one may be, but for small ones.
 func (s *Server) change(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
 	data, read, err := s.body(w, r, s.conf.MutateBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	size := int64(len(data))
-	if err := s.work.Acquire(r.Context(), size); err != nil {
+	work, size := s.work, int64(len(data))
+	if size <= smallBody {
+		work = s.quick
+	}
+	if err := work.Acquire(r.Context(), size); err != nil {
 		read()
 		return nil, nil, err
 	}
-	return data, func() { s.work.Release(size); read() }, nil
+	return data, func() { work.Release(size); read() }, nil
 }
 
-// A steady reader ends when the client stays behind the slowest rate for longer than
-// patience.
+// A steady reader ends when the client falls behind the slowest rate by more than patience.
+// That it was fast before does not count.
 type steady struct {
-	from     io.Reader
-	control  *http.ResponseController
-	patience time.Duration
-	began    time.Time
-	read     int64
+	from            io.Reader
+	control         *http.ResponseController
+	patience, slack time.Duration
 }
 
 func (s *steady) Read(p []byte) (int, error) {
+	began := time.Now()
 	// A connection that knows no deadlines, as in a test, has no slow client either.
-	_ = s.control.SetReadDeadline(s.began.Add(allowance(s.patience, s.read)))
+	_ = s.control.SetReadDeadline(began.Add(s.slack))
 	n, err := s.from.Read(p)
-	s.read += int64(n)
+	s.slack = min(s.patience, s.slack+owed(n)-time.Since(began))
 	return n, err
 }
 
