@@ -269,13 +269,30 @@ func (w *world) online() *host.BackupResult {
 	return res
 }
 
+// fill writes n values, many at once, so that a backup takes a while.
+func (w *world) fill(n uint64) {
+	w.Helper()
+	var m store.Mutation
+	for uid := range n {
+		m.Set = append(m.Set, store.Edge{UID: 1<<20 + uid, Predicate: in(0, "name"), Value: stringValue(fmt.Sprintf("%0100d", uid))})
+		if len(m.Set) == 5000 {
+			_, err := w.s.Mutate(w.Context(), m)
+			w.must(err)
+			m.Set = nil
+		}
+	}
+}
+
 // BenchmarkWritesBesideBackup tells what one write in a hundred waits for, with a backup
 // running and without, in turn and at the same pace. The ratio is to stay below 2.
 func BenchmarkWritesBesideBackup(b *testing.B) {
 	w := newBusy(b)
+	w.fill(500_000)
+	w.e.Workers = 1
 	const round = 2 * time.Second
 	pace := min(onlineRate, int(w.ability()/2))
 	var alone, beside []time.Duration
+	backups := 0
 	quiet := func() {
 		c := gather(b.Context(), w.s, 48, pace)
 		<-time.NewTimer(round).C
@@ -285,7 +302,7 @@ func BenchmarkWritesBesideBackup(b *testing.B) {
 	for b.Loop() {
 		quiet()
 		c := gather(b.Context(), w.s, 48, pace)
-		for began := time.Now(); time.Since(began) < round; {
+		for began := time.Now(); time.Since(began) < round; backups++ {
 			src, err := w.s.Source(b.Context(), badgerdb.Options{})
 			w.must(err)
 			_, err = w.e.Backup(b.Context(), host.BackupRequest{Source: src, To: w.location("a"), ForceFull: true})
@@ -304,4 +321,5 @@ func BenchmarkWritesBesideBackup(b *testing.B) {
 	b.ReportMetric(slow(beside), "p99-beside-µs")
 	b.ReportMetric(slow(beside)/slow(alone), "ratio")
 	b.ReportMetric(float64(pace), "writes/s")
+	b.ReportMetric(float64(backups)/float64(b.N), "backups/round")
 }

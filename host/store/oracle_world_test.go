@@ -315,7 +315,7 @@ func (w *world) wrong() (all []string) {
 	got, want := state{}, state{}
 	for _, p := range w.s.Schema() {
 		if !p.Reserved() {
-			got["schema "+p.Predicate.String()] = fmt.Sprintf("group %d ", p.Group) + schemaText(p.PredicateSchema)
+			got["schema "+p.String()] = fmt.Sprintf("group %d ", p.Group) + schemaText(p.PredicateSchema)
 		}
 	}
 	for name, p := range w.o.preds {
