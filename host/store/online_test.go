@@ -196,10 +196,8 @@ const onlineRate = 10_000
 // read timestamp.
 func TestOnline(t *testing.T) {
 	w := newBusy(t)
-	rate := onlineRate
-	if able := w.ability(); able < 1.3*onlineRate {
-		rate = int(able / 1.3) // a slow machine
-	}
+	able := w.ability()
+	rate := min(onlineRate, int(able/1.3))
 	start := w.o.clone()
 	c := gather(t.Context(), w.s, 48, rate)
 	var backups []*host.BackupResult
@@ -229,8 +227,9 @@ func TestOnline(t *testing.T) {
 	w.check("at the end")
 	w.reopen(true)
 	w.check("opened after a crash")
-	if got < 0.7*float64(rate) {
-		t.Errorf("%.0f writes a second, want %d", got, rate)
+	// Backups need a processor, too, and a slow machine, or one that others use, has none to spare.
+	if least := min(0.9*float64(rate), able/4); got < least {
+		t.Errorf("%.0f writes a second beside backups, want %.0f; without there were %.0f", got, least, able)
 	}
 }
 
