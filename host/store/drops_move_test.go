@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/brock-backup/brock/host"
@@ -108,6 +109,42 @@ func TestMoveThenDrop(t *testing.T) {
 		w.addPeople(other, 4, 5, "newer")
 		w.incremental("a")
 	})
+}
+
+// A list that is so long that it is kept in parts goes with all of them, changes and comes
+// back, is dropped and begins anew.
+func TestMoveOfLongLists(t *testing.T) {
+	t.Parallel()
+	w := newPeople(t, 2)
+	p := in(0, "friend")
+	r := rand.New(rand.NewPCG(1, 1))
+	var long store.Mutation
+	for range 150_000 {
+		long.Set = append(long.Set, store.Edge{UID: 3, Predicate: p, Object: 1 + r.Uint64N(1<<44)})
+	}
+	w.mutate(long)
+	w.story = nil
+	w.backup("a", host.BackupRequest{})
+	from := w.away(p)
+	w.check("in parts")
+	w.incremental("a")
+	w.mutate(store.Mutation{Del: long.Set[:1000]})
+	w.reopen(true)
+	w.check("opened after a crash")
+	w.incremental("a")
+	w.move(p, from)
+	w.mutate(store.Mutation{Del: long.Set[2000:140_000]})
+	w.check("back")
+	w.incremental("a")
+	w.dropAttr(p)
+	w.people(0)
+	w.incremental("a")
+	w.mutate(store.Mutation{Set: long.Set[:50]})
+	w.adopt()
+	w.check("anew")
+	w.incremental("a")
+	w.story = nil
+	w.all()
 }
 
 // What cannot move says so.

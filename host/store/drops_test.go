@@ -276,6 +276,31 @@ func TestDropRecordsAreReserved(t *testing.T) {
 	w.check("nothing has changed")
 }
 
+// A type that names the records lets nobody delete one with its node.
+func TestDropRecordsAreInNoType(t *testing.T) {
+	t.Parallel()
+	w := newPeople(t, 2)
+	w.dropAttr(in(0, "name"))
+	w.dropAttr(in(other, "name"))
+	for _, ns := range []uint64{0, other} {
+		err := w.s.Alter(w.Context(), nil, []dgraph.TypeSchema{{Predicate: in(ns, "Record"), Fields: []string{dgraph.DropPredicate}}})
+		if errors.Is(err, store.ErrReserved) {
+			continue
+		}
+		w.must(err)
+		v, err := w.s.View()
+		w.must(err)
+		for uid, err := range v.UIDs(in(ns, dgraph.DropPredicate)) {
+			w.must(err)
+			w.set(store.Edge{UID: uid, Predicate: in(ns, typePredicate), Value: stringValue("Record")})
+			w.del(store.Edge{UID: uid, Predicate: in(ns, ""), Star: true})
+		}
+		v.Close()
+		w.o.types[in(ns, "Record")] = []string{dgraph.DropPredicate}
+	}
+	w.check("the records are there")
+}
+
 func (w *world) reserved(what string, err error) {
 	w.Helper()
 	if !errors.Is(err, store.ErrReserved) {
