@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func DropPrefix(db *badger.DB, prefixes ...[]byte) error {
 		if strings.HasPrefix(dropPrefix, string(p)) || bytes.HasPrefix(p, []byte(brockPrefix)) {
 			return fmt.Errorf("prefix %q would delete the records of drops: drop all, or by longer prefixes", p)
 		}
-		if len(visibleKeys(db, p, nil, 1)) > 0 {
+		if len(visibleKeys(db, math.MaxUint64, p, nil, 1)) > 0 {
 			drops = append(drops, manifest.BadgerDrop{Prefix: bytes.Clone(p)})
 		}
 	}
@@ -161,6 +162,9 @@ func (s *sharing) finish(p pending) error {
 // behind it, and is left alone however often one asks (levels.go, containsPrefix). So is
 // level 0 when it cannot be compacted. And a prefix with a byte ff in it would take keys
 // away that end before that byte: those are only ever deleted.
+//
+// What is above version in a database in managed mode was written after the drop, which
+// then is being repeated: it stays, if Badger does not drop it.
 func dropPrefixes(db *badger.DB, prefixes [][]byte, version uint64) error {
 	var safe [][]byte
 	for _, p := range prefixes {
@@ -178,7 +182,7 @@ func dropPrefixes(db *badger.DB, prefixes [][]byte, version uint64) error {
 			return err
 		}
 		// A record of what did not happen would cost data.
-		if left := visibleKeys(db, p, nil, 1); len(left) > 0 {
+		if left := visibleKeys(db, version, p, nil, 1); len(left) > 0 {
 			return fmt.Errorf("key %q is still there: %w; call FinishDrop to try again", left[0], ErrDropPending)
 		}
 	}
@@ -198,11 +202,11 @@ func DropPrefixesAt(db *badger.DB, version uint64, prefixes ...[]byte) error {
 // deleteBatch bounds the bytes of the keys that are deleted at once.
 const deleteBatch = 1 << 20
 
-// deletePrefix deletes all keys that a reader sees, each by a delete at version.
+// deletePrefix deletes all keys that a reader sees at version, each by a delete there.
 func deletePrefix(db *badger.DB, prefix []byte, version uint64) error {
 	var from []byte
 	for {
-		keys := visibleKeys(db, prefix, from, deleteBatch)
+		keys := visibleKeys(db, version, prefix, from, deleteBatch)
 		if len(keys) == 0 {
 			return nil
 		}
@@ -217,18 +221,22 @@ func deletePrefix(db *badger.DB, prefix []byte, version uint64) error {
 	}
 }
 
-// visibleKeys returns keys with prefix that a reader of db sees, in order and from one
-// on, until they have some size.
-func visibleKeys(db *badger.DB, prefix, from []byte, size int) (keys [][]byte) {
-	_ = db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
-		defer it.Close()
-		for it.Seek(from); it.Valid() && size > 0; it.Next() {
-			keys = append(keys, it.Item().KeyCopy(nil))
-			size -= len(it.Item().Key()) + 1
-		}
-		return nil
-	})
+// visibleKeys returns keys with prefix that a reader of db sees at version, in order and
+// from one on, until they have some size. In unmanaged mode the version is the present one.
+func visibleKeys(db *badger.DB, version uint64, prefix, from []byte, size int) (keys [][]byte) {
+	var txn *badger.Txn
+	if _, own := clock(db); own {
+		txn = db.NewTransaction(false)
+	} else {
+		txn = db.NewTransactionAt(version, false)
+	}
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Seek(from); it.Valid() && size > 0; it.Next() {
+		keys = append(keys, it.Item().KeyCopy(nil))
+		size -= len(it.Item().Key()) + 1
+	}
 	return keys
 }
 

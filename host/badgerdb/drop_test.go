@@ -213,7 +213,7 @@ func TestDropWhatBadgerMisjudges(t *testing.T) {
 					t.Fatal(err)
 				}
 				var got, want []string
-				for _, k := range visibleKeys(db, nil, nil, math.MaxInt) {
+				for _, k := range visibleKeys(db, math.MaxUint64, nil, nil, math.MaxInt) {
 					if !bytes.HasPrefix(k, []byte(dropPrefix)) {
 						got = append(got, string(k))
 					}
@@ -237,7 +237,7 @@ func TestDropWhatBadgerMisjudges(t *testing.T) {
 				if db, err = openDB(badgerOptions(dir)); err != nil {
 					t.Fatal(err)
 				}
-				if got := visibleKeys(db, []byte(c.prefix), nil, math.MaxInt); len(got) != 1 || string(got[0]) != c.prefix+"new" {
+				if got := visibleKeys(db, math.MaxUint64, []byte(c.prefix), nil, math.MaxInt); len(got) != 1 || string(got[0]) != c.prefix+"new" {
 					t.Errorf("written after the drop: %q", got)
 				}
 				if err := db.Close(); err != nil {
