@@ -117,7 +117,7 @@ func (s *Store) serve(r *request) {
 		break
 	}
 	b.flush()
-	if s.log.size > maxLog && s.failed == nil {
+	if s.log.size > s.rotateAt && s.failed == nil {
 		s.rotate()
 	}
 }
@@ -151,6 +151,9 @@ func (b *batch) add(r *request) {
 	}
 	ts := b.ts + 1
 	entries, err := b.s.entries(r.m, ts)
+	if err == nil {
+		err = b.s.dbs.accept(entries)
+	}
 	if err != nil {
 		r.done <- err
 		return
@@ -188,6 +191,11 @@ func (b *batch) flush() {
 // write logs the records, and then does what they say. The first half failing leaves all
 // as it was; after the second nothing can be written until the log is replayed.
 func (s *Store) write(records ...*record) error {
+	for _, r := range records {
+		if err := s.dbs.accept(r.entries); err != nil {
+			return err
+		}
+	}
 	if err := s.log.append(records...); err != nil {
 		if errors.Is(err, errLogBroken) {
 			s.fail(err)
@@ -204,6 +212,29 @@ func (s *Store) write(records ...*record) error {
 		s.ts, s.uid = max(s.ts, r.ts), max(s.uid, r.uidGiven())
 	}
 	s.applied = s.ts
+	return nil
+}
+
+// accept refuses what Badger would refuse: it must not get into the log, where every start
+// would stumble over it.
+func (d *databases) accept(entries []entry) error {
+	size := 0
+	for i := range entries {
+		e := &entries[i]
+		db := d.byGroup[e.group]
+		if db == nil {
+			return invalid("there is no group %d", e.group)
+		}
+		if most := db.Opts().ValueLogFileSize; int64(len(e.value)) > most {
+			return invalid("%d MiB for one node and predicate; at most %d MiB are possible", len(e.value)>>20, most>>20)
+		}
+		if len(d.banned) > 0 && d.banned[namespaceOf(e.key)] {
+			return invalid("namespace %#x has been deleted", namespaceOf(e.key))
+		}
+		if size += len(e.key) + len(e.value) + 32; size > maxRecord {
+			return invalid("a transaction of more than %d MiB", maxRecord>>20)
+		}
+	}
 	return nil
 }
 
@@ -241,6 +272,21 @@ func (s *Store) apply(dbs *databases, records ...*record) error {
 			if err := s.crash("record"); err != nil {
 				return err
 			}
+		case recordRoll:
+			last := len(r.entries) - 1
+			if err := w.add(r.entries[:last]); err != nil {
+				return err
+			}
+			if err := w.flush(); err != nil {
+				return err
+			}
+			if err := s.crash("rolled"); err != nil {
+				return err
+			}
+			if err := w.add(r.entries[last:]); err != nil {
+				return err
+			}
+			continue
 		case recordMove, recordMoved:
 			continue // see move
 		}

@@ -113,7 +113,7 @@ func (s *Store) drop(ctx context.Context, plan func() (*record, error)) error {
 		if err := s.write(r); err != nil {
 			return err
 		}
-		s.epoch++
+		s.newEpoch()
 		s.touched.forget(r.ts)
 		s.setSchema(sc)
 		return nil

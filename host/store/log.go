@@ -40,6 +40,7 @@ const (
 	recordTs     recordKind = 3 // a timestamp, or uids, were given out
 	recordMove   recordKind = 4 // a predicate moves to another group
 	recordMoved  recordKind = 5 // all of it is there: it goes from the old one
+	recordRoll   recordKind = 6 // a list is written: its parts, and last what points to them
 )
 
 // A record is one step that the database has taken, or is about to.
@@ -134,14 +135,13 @@ func (l *log) next() error {
 		return err
 	}
 	if err := syncDir(l.dir); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	if l.f != nil {
-		if err := l.f.Close(); err != nil {
-			return errors.Join(err, f.Close())
-		}
-	}
+	was := l.f
 	l.f, l.n, l.size = f, l.n+1, 0
+	if was != nil {
+		return was.Close()
+	}
 	return nil
 }
 
@@ -153,7 +153,7 @@ func (l *log) forget(before int) error {
 			err = os.Remove(l.path(n))
 		}
 	}
-	return err
+	return errors.Join(err, syncDir(l.dir))
 }
 
 // append writes records and makes them durable. If it cannot, none of them is there,

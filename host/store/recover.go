@@ -14,20 +14,24 @@ const maxLog = 64 << 20
 
 // recover replays the log and reads the schema.
 func (s *Store) recover(ctx context.Context) (err error) {
-	var move *record // that has begun
+	var move *record // that has begun, and not come to its end
 	s.log, err = openLog(s.logDir(), func(r *record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		s.ts, s.uid = max(s.ts, r.ts), max(s.uid, r.uid)
 		switch r.kind {
-		case recordCommit, recordDrop, recordTs, recordMove, recordMoved:
+		case recordCommit, recordDrop, recordTs, recordMove, recordMoved, recordRoll:
 		default:
 			return fmt.Errorf("%w: a record of kind %d, which this version does not know", ErrDamaged, r.kind)
 		}
-		if r.kind == recordMove || r.kind == recordMoved {
+		switch r.kind {
+		case recordMove:
 			copied := *r
 			move = &copied
+		case recordMoved: // what follows may be about a new predicate of that name
+			move = nil
+			return s.finishMove(ctx, r)
 		}
 		return s.apply(s.dbs, r)
 	})
@@ -47,6 +51,7 @@ func (s *Store) recover(ctx context.Context) (err error) {
 	}
 	s.setSchema(sc)
 	s.applied = s.ts
+	s.touched.forget(s.ts) // nobody knows what was changed before
 	if n := len(s.dbs.banned); n > 0 {
 		s.opt.Logger.Info("namespaces that Dgraph has deleted cannot be written to", "namespaces", n)
 	}
@@ -65,13 +70,15 @@ func (s *Store) checkpoint() error {
 // durable, beside the committer's work.
 func (s *Store) rotate() {
 	if err := s.log.next(); err != nil {
-		s.fail(err)
+		s.rotateAt = s.log.size + maxLog
+		s.opt.Logger.Error("the log goes on in its present file", "error", err)
 		return
 	}
+	s.rotateAt = maxLog
 	n := s.log.n
 	s.mu.Lock()
 	dbs, discard := s.dbs, s.applied
-	dbs.readers.Add(1)
+	dbs.readers.enter()
 	for readTs := range s.reading {
 		discard = min(discard, readTs)
 	}
@@ -80,7 +87,7 @@ func (s *Store) rotate() {
 		db.SetDiscardTs(discard) // of what was rolled up, older versions can go
 	}
 	s.side.Go(func() {
-		defer dbs.readers.Done()
+		defer dbs.readers.leave()
 		if err := s.forget(n); err != nil {
 			s.opt.Logger.Error("the log cannot be shortened", "error", err)
 		}
@@ -91,7 +98,11 @@ func (s *Store) rotate() {
 func (s *Store) forget(n int) error {
 	s.forgets.Lock()
 	defer s.forgets.Unlock()
+	if s.dbs.broken != nil { // to sync again says nothing of what was lost
+		return s.dbs.broken
+	}
 	if err := s.dbs.sync(); err != nil {
+		s.dbs.broken = err
 		return err
 	}
 	s.mu.RLock()

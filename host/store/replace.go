@@ -42,9 +42,11 @@ func (s *Store) Replace(ctx context.Context, restore func(ctx context.Context, d
 	if _, err := os.Stat(filepath.Join(s.opt.Dir, "MANIFEST")); err == nil {
 		return invalid("%s is a p directory itself, which cannot be replaced while it is in use: serve the directory above it", s.opt.Dir)
 	}
+	defer s.restoring.Store(false)
 	var version uint64
 	err := s.exclusive(ctx, func() error {
 		version = s.ts + 1
+		s.restoring.Store(true)
 		return s.write(&record{kind: recordTs, ts: version, uid: s.leasedUIDs()})
 	})
 	if err != nil {
@@ -142,7 +144,12 @@ func (s *Store) swap(ctx context.Context, dir string, state savedState) error {
 	if err := s.crash("plan"); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(s.logDir(), planFile), b); err != nil {
+	path := filepath.Join(s.logDir(), planFile)
+	if err := writeFile(path, b); err != nil {
+		// The next start must not find it: what is written until then would go.
+		if gone := os.Remove(path); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			s.fail(err)
+		}
 		return err
 	}
 	reopened = true // or failed for good
@@ -192,19 +199,13 @@ func (s *Store) reopen(old *databases) error {
 func (s *Store) lastReader(ctx context.Context) error {
 	s.mu.Lock()
 	s.dbs.closing = true
-	dbs := s.dbs
+	gone := s.dbs.readers.empty()
 	s.mu.Unlock()
-	gone := make(chan struct{})
-	go func() {
-		dbs.readers.Wait()
-		close(gone)
-	}()
 	select {
 	case <-gone:
 		return nil
 	case <-ctx.Done():
 		s.admitReaders()
-		<-gone // nobody but this waits for a while longer
 		return ctx.Err()
 	}
 }

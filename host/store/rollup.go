@@ -44,50 +44,55 @@ func (s *Store) rollUps() {
 
 // rollUp reads a list and writes it as one, at the version of its newest delta: nothing
 // that is newer is touched, and a backup since then does not take it for new. It goes
-// through the log, because a replay of its deltas would hide it otherwise.
+// through the log, because a replay of its deltas would hide it otherwise. Its parts are
+// one record with it: older parts may go as soon as there are new ones.
 func (s *Store) rollUp(r roll) error {
 	var k dgraph.Key
 	if err := dgraph.ParseKey(dgraph.LayoutV21, r.key, &k); err != nil {
 		return err
 	}
-	v, err := s.View()
-	if err != nil {
-		return nil // closed
-	}
-	defer v.Close()
 	s.mu.RLock()
-	epoch, dbs := s.epoch, s.dbs
+	epoch := s.epoch
 	s.mu.RUnlock()
-	if dbs != v.dbs {
-		return nil
-	}
-	if state, ok := v.schema.predicates[k.Predicate]; !ok || state.Group != r.group {
-		return nil
-	}
-	list, version, err := v.reader.read(r.group, &k)
-	if err != nil || version == 0 {
-		return err
-	}
-	entries, err := wholeList(r.group, &k, list, version)
-	if err != nil {
+	entries, err := s.rolledUp(r.group, &k)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
 	err = s.exclusive(s.ctx, func() error {
 		if s.epoch != epoch {
 			return nil // it may have been dropped, or moved
 		}
-		main := len(entries) - 1
-		if main > 0 { // a backup that begins now may see half of one write
-			if err := s.write(&record{kind: recordCommit, ts: s.ts, entries: entries[:main]}); err != nil {
-				return err
-			}
-		}
-		return s.write(&record{kind: recordCommit, ts: s.ts, entries: entries[main:]})
+		return s.write(&record{kind: recordRoll, ts: s.ts, entries: entries})
 	})
 	if s.ctx.Err() != nil {
 		return nil // it is too late for that
 	}
 	return err
+}
+
+// rolledUp reads a list and makes it one, if it still is in that group. Its view is closed
+// when it returns: a Replace waits for it, and the committer for the Replace.
+func (s *Store) rolledUp(group uint32, k *dgraph.Key) ([]entry, error) {
+	v, err := s.View()
+	if err != nil {
+		return nil, nil //nolint:nilerr // closed, or about to be replaced
+	}
+	defer v.Close()
+	if state, ok := v.schema.predicates[k.Predicate]; !ok || state.Group != group {
+		return nil, nil
+	}
+	list, version, err := v.reader.read(group, k)
+	if err != nil || version == 0 {
+		return nil, err
+	}
+	return wholeList(group, k, list, version)
+}
+
+// newEpoch has roll-ups that read before now come to nothing.
+func (s *Store) newEpoch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
 }
 
 // wholeList is a list as a complete one at version, in parts if it is long.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/manifest"
@@ -16,16 +17,19 @@ func (s *Store) Source(ctx context.Context, o badgerdb.Options) (*badgerdb.Sourc
 	}
 	var pinned *badgerdb.Live
 	err := s.exclusive(ctx, func() error {
+		if s.restoring.Load() { // what follows would not know of this backup's timestamp
+			return fmt.Errorf("%w: the database is being replaced", ErrDraining)
+		}
 		o.ReadTs = s.ts + 1
 		if err := s.write(&record{kind: recordTs, ts: o.ReadTs, uid: s.leasedUIDs()}); err != nil {
 			return err
 		}
 		dbs := s.dbs
-		o.OnClose = dbs.readers.Done
-		dbs.readers.Add(1)
+		o.OnClose = dbs.readers.leave
+		dbs.readers.enter()
 		var err error
 		if pinned, err = badgerdb.PinLive(dbs.byGroup, o); err != nil {
-			dbs.readers.Done()
+			dbs.readers.leave()
 		}
 		return err
 	})

@@ -67,6 +67,8 @@ type Store struct {
 	forgets   sync.Mutex // files of the log
 	takenMu   sync.Mutex // the file of backups
 	hot       hotKeys    // the committer's
+	rotateAt  int64      // how long the file of the log may become; likewise
+	restoring atomic.Bool
 	rolls     chan roll
 
 	// The committer alone writes what follows; mu is for those who read.
@@ -89,14 +91,53 @@ type Store struct {
 type databases struct {
 	byGroup map[uint32]*badger.DB
 	banned  map[uint64]bool // namespaces that Dgraph has deleted: Badger takes nothing of them
-	readers sync.WaitGroup
-	closing bool // no more readers
+	readers gate
+	closing bool  // no more readers
+	broken  error // what was written may not all be on the disk: the log must stay
 }
 
 func (d *databases) groups() []uint32 { return slices.Sorted(maps.Keys(d.byGroup)) }
 
+// A gate counts those who are inside.
+type gate struct {
+	mu   sync.Mutex
+	n    int
+	gone chan struct{} // somebody waits for the last one; nil: nobody does
+}
+
+func (g *gate) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n++
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n--; g.n == 0 && g.gone != nil {
+		close(g.gone)
+		g.gone = nil
+	}
+}
+
+// empty is closed when nobody is inside.
+func (g *gate) empty() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone != nil {
+		return g.gone
+	}
+	gone := make(chan struct{})
+	if g.n == 0 {
+		close(gone)
+	} else {
+		g.gone = gone
+	}
+	return gone
+}
+
 func (d *databases) close() error {
-	d.readers.Wait()
+	<-d.readers.empty()
 	var errs []error
 	for _, db := range d.byGroup {
 		errs = append(errs, db.Close())
@@ -115,7 +156,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	s := &Store{
 		opt: o, requests: make(chan *request, maxBatch), stop: make(chan struct{}), done: make(chan struct{}),
-		rolls: make(chan roll, maxRolls), schema: newSchema(), reading: map[uint64]int{},
+		rotateAt: maxLog, rolls: make(chan roll, maxRolls), schema: newSchema(), reading: map[uint64]int{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {

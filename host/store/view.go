@@ -30,7 +30,7 @@ func (s *Store) viewAt(readTs uint64) (*View, error) {
 		return nil, ErrDraining
 	}
 	readTs = min(readTs, s.applied)
-	s.dbs.readers.Add(1)
+	s.dbs.readers.enter()
 	s.reading[readTs]++
 	return &View{s: s, dbs: s.dbs, schema: s.schema, readTs: readTs, reader: newReader(s.dbs, s.schema, readTs)}, nil
 }
@@ -52,7 +52,7 @@ func (v *View) Close() {
 		delete(v.s.reading, v.readTs)
 	}
 	v.s.mu.Unlock()
-	v.dbs.readers.Done()
+	v.dbs.readers.leave()
 }
 
 // ReadTs is the timestamp.
