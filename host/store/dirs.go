@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v3"
 	"github.com/dgraph-io/badger/v3/options"
@@ -31,6 +33,7 @@ type savedState struct {
 	Ts  uint64 `json:"ts"`  // the highest that was given out
 	UID uint64 `json:"uid"` // likewise
 	Ns  uint64 `json:"ns"`
+	ID  string `json:"id"` // of the database, see identity.go
 
 	New int `json:"new,omitempty"` // so many groups are being made
 }
@@ -60,16 +63,25 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if saved, err = s.known(saved); err != nil {
+		return err
+	}
 	if saved == nil {
 		if saved, err = s.firstState(ctx); err != nil {
 			return err
+		}
+		saved.ID = rand.Text()
+		if saved.New == 0 {
+			if err := markGroups(s.opt.Dir, saved.ID); err != nil {
+				return err
+			}
 		}
 		if err := s.saveState(*saved); err != nil {
 			return err
 		}
 	}
-	s.ts, s.uid, s.ns = saved.Ts, saved.UID, saved.Ns
-	dirs, err := s.groupDirs(saved.New)
+	s.ts, s.uid, s.ns, s.id = saved.Ts, saved.UID, saved.Ns, saved.ID
+	dirs, err := s.groupDirs(saved.New, saved.ID)
 	if err != nil {
 		return err
 	}
@@ -81,7 +93,7 @@ func (s *Store) openDirs(ctx context.Context) error {
 }
 
 // groupDirs finds the directories of the groups, or makes those of a new database.
-func (s *Store) groupDirs(fresh int) (map[uint32]string, error) {
+func (s *Store) groupDirs(fresh int, id string) (map[uint32]string, error) {
 	if fresh == 0 {
 		return badgerdb.FindGroups(s.opt.Dir)
 	}
@@ -92,6 +104,9 @@ func (s *Store) groupDirs(fresh int) (map[uint32]string, error) {
 			return nil, err
 		}
 		if err := os.WriteFile(filepath.Join(dir, "group_id"), fmt.Appendf(nil, "%d\n", g), 0o600); err != nil {
+			return nil, err
+		}
+		if err := writeFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
 			return nil, err
 		}
 		dirs[g] = dir
@@ -106,7 +121,8 @@ func (s *Store) firstState(ctx context.Context) (*savedState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 1 { // the log
+	files = slices.DeleteFunc(files, func(f fs.DirEntry) bool { return f.Name() == logDir || f.Name() == "lost+found" })
+	if len(files) == 0 {
 		return &savedState{New: max(1, s.opt.Groups)}, nil
 	}
 	dirs, err := badgerdb.FindGroups(s.opt.Dir)

@@ -106,7 +106,7 @@ func (s *Store) forget(n int) error {
 		return err
 	}
 	s.mu.RLock()
-	st := savedState{Ts: s.ts, UID: max(s.uid, s.leased), Ns: s.ns}
+	st := savedState{Ts: s.ts, UID: max(s.uid, s.leased), Ns: s.ns, ID: s.id}
 	s.mu.RUnlock()
 	if err := s.saveState(st); err != nil {
 		return err

@@ -106,7 +106,7 @@ func (s *Store) finishNew(ctx context.Context, dir string, version uint64) (_ *s
 	if err := next.apply(next.dbs, &record{kind: recordCommit, entries: append(entries, tell)}); err != nil {
 		return nil, err
 	}
-	return &savedState{Ts: ts, UID: uid, Ns: max(state.Ns, present.MaxNs)}, nil
+	return &savedState{Ts: ts, UID: uid, Ns: max(state.Ns, present.MaxNs), ID: s.id}, markGroups(dir, s.id)
 }
 
 // swap closes the database, puts the other in its place and opens that.

@@ -312,3 +312,51 @@ func TestAMoveThatIsRepeatedAfterTheNameIsUsedAgain(t *testing.T) {
 	}
 	wantValues(t, reopened(t, dir), pred("a"), 1, "new@")
 }
+
+// An offline restore leaves the log where it is, which tells of another database.
+func TestADatabaseThatWasReplacedOffline(t *testing.T) {
+	dir := t.TempDir()
+	s := must(Open(t.Context(), Options{Dir: dir, Groups: 2, small: true}))
+	setText(t, s, pred("a"), 1, "old")
+	if err := s.Took("series", 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	killed := asKilled(t, dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	replace := func(dir string) {
+		for _, p := range []string{"p1", "p2"} {
+			if err := os.RemoveAll(filepath.Join(dir, p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.CopyFS(dir, os.DirFS(otherDatabase(t, 1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(killed)
+	if s, err := Open(t.Context(), Options{Dir: killed, small: true}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("with a log that holds writes: %v, %v", s, err)
+	}
+	replace(dir)
+	for range 2 {
+		s = must(Open(t.Context(), Options{Dir: dir, small: true}))
+		if s.HasTaken("series", 1, 2) {
+			t.Error("an incremental backup could follow that of the replaced database")
+		}
+		wantValues(t, s, pred("a"), 1)
+		wantValues(t, s, pred("c"), 1, "new@")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestANewFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	setText(t, openStore(t, Options{Dir: dir, small: true}), pred("a"), 1, "x")
+}

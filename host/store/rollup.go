@@ -65,7 +65,7 @@ func (s *Store) rollUp(r roll) error {
 		return s.write(&record{kind: recordRoll, ts: s.ts, entries: entries})
 	})
 	if s.ctx.Err() != nil {
-		return nil // it is too late for that
+		return nil //nolint:nilerr // it is too late for that
 	}
 	return err
 }
@@ -75,7 +75,7 @@ func (s *Store) rollUp(r roll) error {
 func (s *Store) rolledUp(group uint32, k *dgraph.Key) ([]entry, error) {
 	v, err := s.View()
 	if err != nil {
-		return nil, nil //nolint:nilerr // closed, or about to be replaced
+		return nil, nil // closed, or about to be replaced
 	}
 	defer v.Close()
 	if state, ok := v.schema.predicates[k.Predicate]; !ok || state.Group != group {

@@ -53,6 +53,7 @@ type Options struct {
 type Store struct {
 	opt  Options
 	lock *os.File // of the log's directory
+	id   string   // of the database
 
 	log      *log
 	requests chan *request

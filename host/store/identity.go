@@ -1,0 +1,86 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/brock-backup/brock/host/badgerdb"
+)
+
+// idFile says in the directory of each group which database it belongs to. Whoever puts
+// another directory in its place, as an offline restore does, takes it away: the log, and
+// what is known of backups, are not those of what is there now.
+const idFile = "BROCK-ID"
+
+// known returns the state if it is that of the directories, or nil if it is of no use any more.
+func (s *Store) known(saved *savedState) (*savedState, error) {
+	if saved == nil || saved.New != 0 {
+		return saved, nil
+	}
+	same, err := s.marked(saved.ID)
+	if err != nil || same {
+		return saved, err
+	}
+	logged, err := s.logged()
+	if err != nil {
+		return nil, err
+	}
+	if logged {
+		return nil, fmt.Errorf("%s: %w: it was replaced after a host was killed whose writes are in %s: move that away to serve what is there now, without them", s.opt.Dir, ErrDamaged, s.logDir())
+	}
+	s.opt.Logger.Warn("the database was replaced while no host had it open: the next backup is a full one", "dir", s.opt.Dir)
+	if err := os.Remove(filepath.Join(s.logDir(), takenFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// marked reports whether all groups belong to the database with that id.
+func (s *Store) marked(id string) (bool, error) {
+	dirs, err := badgerdb.FindGroups(s.opt.Dir)
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range dirs {
+		b, err := os.ReadFile(filepath.Join(dir, idFile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if id == "" || string(b) != id {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// logged reports whether the log holds anything.
+func (s *Store) logged() (bool, error) {
+	l := &log{dir: s.logDir()}
+	numbers, err := l.numbers()
+	if err != nil {
+		return false, err
+	}
+	for _, n := range numbers {
+		if fi, err := os.Stat(l.path(n)); err != nil || fi.Size() > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// markGroups makes the groups below dir those of the database with that id.
+func markGroups(dir, id string) error {
+	dirs, err := badgerdb.FindGroups(dir)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := writeFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
