@@ -53,33 +53,54 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	parsed := time.Now()
-	view, err := s.store().View()
-	if err != nil {
-		writeError(w, http.StatusOK, codeError, err)
-		return
-	}
-	defer view.Close()
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
-	answer, err := q.Run(ctx, s.store(), view, ns)
+	answer, readTs, sent, err := s.ask(ctx, q, ns)
 	if err != nil {
 		writeError(w, http.StatusOK, codeError, err)
 		return
 	}
+	defer sent()
 	done := time.Now()
-	writeJSON(w, http.StatusOK, struct {
-		Data       json.RawMessage `json:"data"`
-		Extensions dataExtensions  `json:"extensions"`
-	}{
-		answer.JSON,
-		dataExtensions{
-			Latency: &latency{
-				Parsing: parsed.Sub(began).Nanoseconds(), Processing: done.Sub(parsed).Nanoseconds(), Total: done.Sub(began).Nanoseconds(),
-			},
-			Txn:      &txn{StartTs: view.ReadTs()},
-			Warnings: answer.Warnings,
+	writeData(w, answer.JSON, dataExtensions{
+		Latency: &latency{
+			Parsing: parsed.Sub(began).Nanoseconds(), Processing: done.Sub(parsed).Nanoseconds(), Total: done.Sub(began).Nanoseconds(),
 		},
+		Txn:      &txn{StartTs: readTs},
+		Warnings: answer.Warnings,
 	})
+}
+
+const (
+	queriesAtOnce = 8 // run; their answers grow to 64 MiB each
+	answersMemory = 256 << 20
+	smallAnswer   = 1 << 20
+)
+
+// ask runs a query when it is its turn. Call sent when its answer has gone: clients that
+// read slowly have no more than answersMemory together, but for small answers.
+func (s *Server) ask(ctx context.Context, q *query.Query, ns uint64) (answer *query.Answer, readTs uint64, sent func(), err error) {
+	const remedy = "ask again later"
+	if s.queries.Acquire(ctx, 1) != nil {
+		return nil, 0, nil, hinted(remedy, "there were too many other queries")
+	}
+	defer s.queries.Release(1)
+	view, err := s.store().View()
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	defer view.Close()
+	if answer, err = q.Run(ctx, s.store(), view, ns); err != nil {
+		return nil, 0, nil, err
+	}
+	size := int64(len(answer.JSON))
+	if size <= smallAnswer {
+		return answer, view.ReadTs(), func() {}, nil
+	}
+	if !s.answers.TryAcquire(size) { // to wait for them would keep other queries from running
+		return nil, 0, nil, hinted(remedy, "there are too many other large answers on their way")
+	}
+	return answer, view.ReadTs(), func() { s.answers.Release(size) }, nil
 }
 
 // readsNow refuses to read the past: of what was rolled up since, it is not whole.

@@ -26,7 +26,8 @@ var schemaText string
 // What one request may ask for.
 const (
 	mostBody       = 1 << 20
-	mostDepth      = 20 // introspection queries of clients have up to 15
+	mostQuery      = 64 << 10 // of its text; what it means takes 100 times as much, and its variables do not
+	mostDepth      = 20       // introspection queries of clients have up to 15
 	mostSelections = 5000
 	mostPairs      = 200_000
 	mostOperations = 16 // that reach for a destination, in one request
@@ -54,7 +55,7 @@ func NewAdmin(node *Node, tasks *Tasks, log hclog.Logger) (*Admin, error) {
 	a.schema, err = graphql.ParseSchema(schemaText, &resolver{a},
 		graphql.UseStringDescriptions(), graphql.UseFieldResolvers(), graphql.MaxDepth(mostDepth),
 		graphql.MaxSelections(mostSelections), graphql.OverlapValidationLimit(mostPairs), graphql.MaxParallelism(mostParallel),
-		graphql.MaxQueryLength(mostBody), graphql.Logger(panicLog{log}), graphql.PanicHandler(panicLog{log}))
+		graphql.MaxQueryLength(mostQuery), graphql.Logger(panicLog{log}), graphql.PanicHandler(panicLog{log}))
 	if err != nil {
 		return nil, fmt.Errorf("schema of /admin: %w", err)
 	}

@@ -71,7 +71,10 @@ type ClusterTablet struct {
 }
 
 // State tells which groups there are and what is in them.
-func (r *resolver) State() *MembershipState {
+func (r *resolver) State(ctx context.Context) (*MembershipState, error) {
+	if err := operation(ctx); err != nil { // it may be large
+		return nil, failed("state", err)
+	}
 	m := r.a.node.State()
 	groups := []ClusterGroup{}
 	for _, name := range slices.SortedFunc(maps.Keys(m.Groups), byNumber) {
@@ -94,7 +97,7 @@ func (r *resolver) State() *MembershipState {
 		Counter: new(UInt64(m.Counter)), Groups: pointers(groups), Zeros: clusterMembers(m.Zeros),
 		MaxUID: new(UInt64(m.MaxUID)), MaxNsID: new(UInt64(m.MaxNsID)), MaxTxnTs: new(UInt64(m.MaxTxnTs)), MaxRaftID: new(UInt64(m.MaxRaftID)),
 		Removed: pointers([]ClusterMember{}), CID: &m.CID, Namespaces: pointers(namespaces),
-	}
+	}, nil
 }
 
 // byNumber is the order of decimal numbers.

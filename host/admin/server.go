@@ -41,6 +41,8 @@ type Server struct {
 	memory   *semaphore.Weighted // bytes of bodies
 	work     *semaphore.Weighted // bytes of mutations that are being understood and committed
 	quick    *semaphore.Weighted // the same of small ones, which wait for no large one
+	queries  *semaphore.Weighted // that run
+	answers  *semaphore.Weighted // bytes of large answers to queries
 	stopping atomic.Bool
 	http     *http.Server
 }
@@ -74,6 +76,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		node: c.Node, guard: c.Guard, log: c.Logger, conf: c,
 		memory: semaphore.NewWeighted(bodiesMemory), work: semaphore.NewWeighted(c.MutateBytes), quick: semaphore.NewWeighted(quickMemory),
+		queries: semaphore.NewWeighted(queriesAtOnce), answers: semaphore.NewWeighted(answersMemory),
 	}
 	s.http = &http.Server{
 		Handler:           s.handler(),

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -92,6 +93,34 @@ func TestLargeBodiesThatDoNotArrive(t *testing.T) {
 			continue
 		}
 		res.Body.Close()
+	}
+}
+
+// Those that read no answers leave the memory to others.
+func TestLargeAnswersThatNobodyReads(t *testing.T) {
+	r := serve(t, admin.Config{Patience: time.Hour, Drain: time.Millisecond}, "")
+	body := `{"set": [{"uid": "0x1", "text": "` + strings.Repeat("x", 20<<20) + `"}]}`
+	if status, answer := r.do("POST", "/mutate?commitNow=true", body, "Content-Type", "application/json"); status != 200 || !strings.Contains(answer, "Success") {
+		t.Fatalf("%d %.200s", status, answer)
+	}
+	refused := 0
+	for range 12 { // of 60 MiB each
+		const text = `{ q(func: uid(0x1)) { a: text b: text c: text } }`
+		in := bufio.NewReader(r.dial(fmt.Sprintf("POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dql\r\nContent-Length: %d\r\n\r\n%s", len(text), text)))
+		begin, err := in.Peek(300)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(begin), "other large answers") {
+			refused++
+		}
+	}
+	if refused != 8 {
+		t.Errorf("%d of 12 answers were refused, want 8", refused)
+	}
+	status, answer := r.do("POST", "/query", "{ q(func: uid(0x1)) { uid } }", "Content-Type", "application/dql")
+	if status != 200 || !strings.Contains(answer, `{"uid":"0x1"}`) {
+		t.Errorf("a small answer: %d %.200s", status, answer)
 	}
 }
 

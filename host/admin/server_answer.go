@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/brock-backup/brock/host"
 )
@@ -64,12 +65,37 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		b.Reset()
 		b.WriteString(`{"errors":[{"message":"an answer that is no JSON","extensions":{"code":"Error"}}]}`)
 	}
-	h := w.Header()
+	isJSON(w.Header())
+	w.WriteHeader(status)
+	_, _ = w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+func isJSON(h http.Header) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+// writeData answers with data, which may be large and is not copied, and what is said beside it.
+func writeData(w http.ResponseWriter, data []byte, beside dataExtensions) {
+	end, err := json.Marshal(beside)
+	if err != nil || !json.Valid(data) {
+		writeError(w, http.StatusInternalServerError, codeError, errors.New("an answer that is no JSON"))
+		return
+	}
+	parts := [][]byte{[]byte(`{"data":`), data, []byte(`,"extensions":`), end, []byte("}")}
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	isJSON(w.Header())
+	w.Header().Set("Content-Length", strconv.Itoa(n))
+	w.WriteHeader(http.StatusOK)
+	for _, p := range parts {
+		if _, err := w.Write(p); err != nil {
+			return
+		}
+	}
 }
 
 // allowMethod refuses other methods than the one.

@@ -15,7 +15,7 @@ func (r *run) find(f *function) (iter.Seq2[uint64, error], error) {
 	case "uid":
 		return each(f.uids), nil
 	case "has":
-		return r.view.UIDs(r.name(f.attr)), nil
+		return r.all(r.name(f.attr)), nil
 	case "type":
 		return r.equal(r.name("dgraph.type"), "", []dgraph.Value{{Type: dgraph.ValueString, Data: []byte(f.attr)}}), nil
 	}
@@ -49,14 +49,25 @@ func each(uids []uint64) iter.Seq2[uint64, error] {
 	}
 }
 
-// equal yields the nodes where p has one of the values. It reads all of p.
-func (r *run) equal(p dgraph.Predicate, lang string, values []dgraph.Value) iter.Seq2[uint64, error] {
+// all yields the nodes that have p.
+func (r *run) all(p dgraph.Predicate) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
 		for uid, err := range r.view.UIDs(p) {
-			found := false
 			if err == nil {
 				err = r.alive(nil)
 			}
+			if !yield(uid, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// equal yields the nodes where p has one of the values. It reads all of p.
+func (r *run) equal(p dgraph.Predicate, lang string, values []dgraph.Value) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for uid, err := range r.all(p) {
+			found := false
 			if err == nil {
 				found, err = r.holds(p, uid, lang, values)
 			}

@@ -9,8 +9,10 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep blocks may be nested.
-const maxDepth = 32
+const (
+	maxDepth = 32     // of blocks in blocks
+	maxParts = 10_000 // blocks, fields and descriptions of the schema
+)
 
 // Parse understands a query. Variables are those that it declares, as $name; they
 // stand where a value does.
@@ -40,6 +42,15 @@ type parser struct {
 	at     int
 	given  map[string]string
 	vars   map[string]string // declared, with their values
+	parts  int
+}
+
+// more counts what adds to the answer.
+func (p *parser) more() error {
+	if p.parts++; p.parts > maxParts {
+		return &problem{fmt.Errorf("%w: more than %d blocks and fields", ErrQuery, maxParts), "ask for them in several queries"}
+	}
+	return nil
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -102,6 +113,9 @@ func (p *parser) part(q *Query) error {
 		return unsupported(t.line, short(t.text), "a query is { name(func: ...) { ... } }, or schema { }")
 	}
 	if t.text == "schema" {
+		if err := p.more(); err != nil {
+			return err
+		}
 		return p.schema(q)
 	}
 	if p.peek().kind == 'w' {
@@ -197,6 +211,9 @@ func (p *parser) blocks(q *Query) error {
 	}
 	for !p.take('}') {
 		b, err := p.block()
+		if err == nil {
+			err = p.more()
+		}
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,9 @@ func (p *parser) fields(depth int) (fields []field, err error) {
 	}
 	for !p.take('}') {
 		f, err := p.field(depth)
+		if err == nil {
+			err = p.more()
+		}
 		if err != nil {
 			return nil, err
 		}

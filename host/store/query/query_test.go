@@ -314,3 +314,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestMoreThanOneQueryMayAskFor(t *testing.T) {
+	for _, text := range []string{
+		"{ q(func: uid(1)) { " + strings.Repeat("name ", 10_001) + "} }",
+		"{ q(func: uid(1)) { friend { " + strings.Repeat("name ", 6_000) + "} boss { " + strings.Repeat("name ", 6_000) + "} } }",
+		strings.Repeat("schema { type } ", 10_001),
+	} {
+		if _, err := query.Parse(text, nil); !errors.Is(err, query.ErrQuery) || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%.40s...: %v", text, err)
+		}
+	}
+}

@@ -50,8 +50,11 @@ func (q *Query) Run(ctx context.Context, s *store.Store, view *store.View, names
 		}
 	}
 	for _, sq := range q.schema {
-		var err error
-		if dst, err = r.describe(dst, sq, a); err != nil {
+		err := r.alive(dst)
+		if err == nil {
+			dst, err = r.describe(dst, sq, a)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +69,7 @@ type run struct {
 	ns     uint64
 	schema map[string]dgraph.PredicateSchema
 	types  map[string][]string
-	nodes  int // looked at
+	steps  int // nodes and fields that were looked at
 }
 
 func (r *run) name(attr string) dgraph.Predicate {
@@ -101,14 +104,15 @@ func (r *run) check(fields []field) error {
 	return nil
 }
 
-// alive is called before the first node and for every one, and ends a run that takes too long.
+// alive is called before the first node, and for every node and field, and ends a run that
+// takes too long.
 func (r *run) alive(answer []byte) error {
-	if r.nodes%64 == 0 {
+	if r.steps%64 == 0 {
 		if err := r.ctx.Err(); err != nil {
 			return fmt.Errorf("the query was ended: %w", err)
 		}
 	}
-	r.nodes++
+	r.steps++
 	if len(answer) > maxAnswer {
 		return &problem{fmt.Errorf("%w: more than %d MiB", ErrTooLarge, maxAnswer>>20), "ask for parts of it, with first and after"}
 	}
@@ -181,6 +185,9 @@ func (r *run) node(dst []byte, uid uint64, fields []field, seen *[]string) ([]by
 		f := &fields[i]
 		if f.kind == fieldCountUID {
 			continue
+		}
+		if err := r.alive(dst); err != nil {
+			return dst, err
 		}
 		if f.kind != fieldExpand {
 			if slices.Contains(*seen, f.key) {
