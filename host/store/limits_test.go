@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -80,5 +81,22 @@ func TestTheHighestUIDLeavesSomeForNewNodes(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestManyPasswordsAtOnce(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir()})
+	secret := dgraph.PredicateSchema{Predicate: pred("secret"), Type: dgraph.ValuePassword}
+	if err := s.Alter(t.Context(), []dgraph.PredicateSchema{secret}, nil); err != nil {
+		t.Fatal(err)
+	}
+	p := &prepared{schema: s.schema, hashes: MaxPasswords - 1}
+	e := Edge{UID: 1, Predicate: secret.Predicate, Value: text("open sesame")}
+	if err := p.prepareSet(&e, nil); err != nil {
+		t.Errorf("the last one: %v", err)
+	}
+	e = Edge{UID: 2, Predicate: secret.Predicate, Value: text("open sesame")}
+	if err := p.prepareSet(&e, nil); !errors.Is(err, ErrInvalid) {
+		t.Errorf("one more: %v", err)
 	}
 }

@@ -54,6 +54,7 @@ type prepared struct {
 	banned map[uint64]bool // namespaces
 	given  uint64          // the highest uid that was given out, when it was prepared
 	maxUID uint64
+	hashes int                      // passwords that were hashed
 	looks  []listKey                // lists whose content decides on what is written
 	nodes  []node                   // likewise, all lists of a node
 	fresh  []dgraph.PredicateSchema // predicates that it begins
@@ -241,6 +242,11 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 	if e.Lang != "" && !su.Lang {
 		return invalid("Attr: [%s] should have @lang directive in schema to mutate edge: [%#x]", e.Predicate.Name, e.UID)
 	}
+	if su.Type == dgraph.ValuePassword && e.Value.Type != dgraph.ValuePassword {
+		if p.hashes++; p.hashes > MaxPasswords {
+			return invalid("more than %d passwords: send them in several mutations", MaxPasswords)
+		}
+	}
 	v, err := asStored(e.Value, su.Type)
 	if err != nil {
 		return invalid("predicate %s at %#x: %w", e.Predicate.Name, e.UID, err)
@@ -248,6 +254,9 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 	e.Value = v
 	return nil
 }
+
+// MaxPasswords is how many passwords a mutation can have: to hash one takes a tenth of a second.
+const MaxPasswords = 200
 
 // asStored is a value as a predicate of type t holds it. The default type holds values of
 // all types, as they are written.

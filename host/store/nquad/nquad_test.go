@@ -436,3 +436,21 @@ func check(t *testing.T, r *Request, err error) {
 		}
 	}
 }
+
+// Passwords take long to hash; those that an export has hashed do not.
+func TestManyPasswords(t *testing.T) {
+	const hashed = `<1> <secret> "$2a$10$jxTepBT7pxa8Zb.Gzg6bJ.jM7VcQ0/Th8PrdzQUvfwTUyPrtNn5Vy"^^<xs:password> .` + "\n"
+	r, err := ParseRDF([]byte("{set{" + strings.Repeat(hashed, 1000) + "}}"))
+	if err != nil || len(r.Set) != 1000 {
+		t.Errorf("hashes: %v", err)
+	}
+	for _, c := range []struct {
+		before int
+		want   bool
+	}{{store.MaxPasswords - 1, true}, {store.MaxPasswords, false}} {
+		p := &rdfParser{text: `"open sesame"^^<xs:password> .`, line: 1, hashes: c.before}
+		if err := p.literal(&NQuad{}); (err == nil) != c.want {
+			t.Errorf("after %d others: %v", c.before, err)
+		}
+	}
+}

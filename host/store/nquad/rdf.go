@@ -8,7 +8,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/store"
 )
 
 // ParseRDF reads a body of N-Quads:
@@ -50,6 +53,7 @@ type rdfParser struct {
 	pos     int
 	line    int
 	request Request
+	hashes  int // passwords that were hashed
 }
 
 func (p *rdfParser) rest() string { return p.text[p.pos:] }
@@ -317,6 +321,11 @@ func (p *rdfParser) literal(q *NQuad) error {
 	}
 	if err := checkText(text); err != nil {
 		return p.errorf("%w", err)
+	}
+	if _, err := bcrypt.Cost([]byte(text)); t == dgraph.ValuePassword && err != nil {
+		if p.hashes++; p.hashes > store.MaxPasswords {
+			return p.errorf("more than %d passwords: send them in several mutations", store.MaxPasswords)
+		}
 	}
 	v, err := dgraph.ParseValue(t, text)
 	if err != nil {
