@@ -38,16 +38,22 @@ func (n *Node) Health() []NodeHealth {
 		group = strconv.FormatUint(uint64(state.Groups[0]), 10)
 	}
 	now := time.Now()
-	return []NodeHealth{{
+	all := []NodeHealth{{
 		Instance: "alpha", Address: n.Address, Status: "healthy", Group: group, Version: n.Version,
 		Uptime: int64(now.Sub(n.Started).Seconds()), LastEcho: now.Unix(),
 		Ongoing: append([]string{}, n.Operations.Ongoing()...), Indexing: []string{},
 		EEFeatures: []string{"backup_restore"}, MaxAssigned: state.MaxTs,
 	}}
+	if n.Operations.Store.Failure() != nil {
+		all[0].Status = "unhealthy"
+	}
+	return all
 }
 
-// What Dgraph says in plain text while it takes no requests.
+// What Dgraph says in plain text while it takes no requests, and what we do when nothing can be
+// written any more: the log has more.
 const (
+	textFailed   = "the server must be started again: nothing can be written"
 	textNotReady = "Please retry again, server is not ready to accept requests"
 	textDraining = "the server is in draining mode and client requests will only be allowed after exiting the mode " +
 		" by sending a GraphQL draining(enable: false) mutation to /admin"
@@ -64,6 +70,8 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case s.stopping.Load():
 			text = textNotReady
+		case s.node.Operations.Store.Failure() != nil:
+			text = textFailed
 		case s.node.Operations.Store.Draining():
 			text = textDraining
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v3"
+	"golang.org/x/sys/unix"
 )
 
 // maxBatch is how many transactions are committed together at most.
@@ -195,6 +196,9 @@ func (s *Store) write(records ...*record) error {
 		if err := s.dbs.accept(r.entries); err != nil {
 			return err
 		}
+		if err := s.fits(r); err != nil {
+			return err
+		}
 	}
 	if err := s.log.append(records...); err != nil {
 		if errors.Is(err, errLogBroken) {
@@ -236,6 +240,35 @@ func (d *databases) accept(entries []entry) error {
 		}
 	}
 	return nil
+}
+
+// kept is how much room is left for Badger, which ends the process when it writes to a file
+// for which there is none.
+const kept = 256 << 20
+
+// fits refuses a record when there is no room. A drop makes some, and backups need none.
+func (s *Store) fits(r *record) error {
+	if r.kind == recordDrop || r.kind == recordTs {
+		return nil
+	}
+	return s.hasRoom(kept)
+}
+
+func (s *Store) hasRoom(want uint64) error {
+	room, err := s.opt.room(s.logDir())
+	if err != nil || room >= want {
+		return err
+	}
+	return fmt.Errorf("%s: %w: of %d MiB that must be free, %d are", s.opt.Dir, unix.ENOSPC, want>>20, room>>20)
+}
+
+// roomIn is how many bytes can be written to a directory.
+func roomIn(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
 }
 
 // uidGiven is the highest uid that surely was given out: a lease is not.

@@ -56,6 +56,9 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if err := patiently(lock); err != nil {
 		return fmt.Errorf("%s: %w", s.opt.Dir, badgerdb.ErrLocked)
 	}
+	if err := s.hasRoom(kept / 2); err != nil {
+		return err
+	}
 	if err := s.finishReplace(); err != nil {
 		return err
 	}

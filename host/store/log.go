@@ -1,6 +1,10 @@
 package store
 
 import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,7 +16,11 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/sdk"
 )
 
 // A log is a row of files N.log, each a row of records:
@@ -20,6 +28,9 @@ import (
 //	length of the payload   4 bytes, little endian
 //	CRC32C of the payload   4 bytes
 //	payload                 kind (1 byte), then what the kind has, see record
+//
+// Where the database is encrypted the payload is, too: a nonce of 24 bytes, then what
+// XChaCha20-Poly1305 makes of it, with a key derived from that of the database.
 //
 // Only the last file grows. A record that is not whole ends the log: nobody was told that
 // it was written.
@@ -29,6 +40,7 @@ type log struct {
 	n    int   // of the file
 	size int64 // of the file, up to where it is whole
 	buf  []byte
+	seal cipher.AEAD // nil: the database is not encrypted
 }
 
 // A recordKind says what a record of the log asks for.
@@ -74,14 +86,23 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // openLog finds the files of the log in dir and reads every record.
-func openLog(dir string, replay func(*record) error) (*log, error) {
+func openLog(dir string, key sdk.Secret, replay func(*record) error) (*log, error) {
 	l := &log{dir: dir}
+	if !key.IsZero() {
+		k, err := hkdf.Key(sha256.New, key.Reveal(), nil, "brock-log", chacha20poly1305.KeySize)
+		if err != nil {
+			return nil, err
+		}
+		if l.seal, err = chacha20poly1305.NewX(k); err != nil {
+			return nil, err
+		}
+	}
 	numbers, err := l.numbers()
 	if err != nil {
 		return nil, err
 	}
 	for i, n := range numbers {
-		size, err := readLog(l.path(n), replay)
+		size, err := l.read(l.path(n), replay)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +183,14 @@ func (l *log) append(records ...*record) error {
 	l.buf = l.buf[:0]
 	for _, r := range records {
 		start := len(l.buf)
-		l.buf = r.append(append(l.buf, make([]byte, logHeader)...))
+		l.buf = append(l.buf, make([]byte, logHeader)...)
+		if l.seal == nil {
+			l.buf = r.append(l.buf)
+		} else {
+			nonce := make([]byte, chacha20poly1305.NonceSizeX)
+			_, _ = rand.Read(nonce) // it never fails
+			l.buf = l.seal.Seal(append(l.buf, nonce...), nonce, r.append(nil), nil)
+		}
 		payload := l.buf[start+logHeader:]
 		if len(payload) > maxRecord {
 			return fmt.Errorf("%w: a transaction of %d MiB; at most %d MiB are possible", ErrInvalid, len(payload)>>20, maxRecord>>20)
@@ -191,8 +219,24 @@ var errLogBroken = errors.New("the log cannot be written; start again when there
 
 func (l *log) close() error { return l.f.Close() }
 
-// readLog replays one file and returns where the last whole record ends.
-func readLog(path string, replay func(*record) error) (int64, error) {
+// opened is a payload in the clear.
+func (l *log) opened(payload []byte) ([]byte, error) {
+	if l.seal == nil {
+		return payload, nil
+	}
+	if len(payload) < chacha20poly1305.NonceSizeX {
+		return nil, badgerdb.ErrKey
+	}
+	nonce, sealed := payload[:chacha20poly1305.NonceSizeX], payload[chacha20poly1305.NonceSizeX:]
+	plain, err := l.seal.Open(sealed[:0], nonce, sealed, nil)
+	if err != nil {
+		return nil, badgerdb.ErrKey
+	}
+	return plain, nil
+}
+
+// read replays one file and returns where the last whole record ends.
+func (l *log) read(path string, replay func(*record) error) (int64, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
@@ -206,6 +250,10 @@ func readLog(path string, replay func(*record) error) (int64, error) {
 		payload := b[at+logHeader : at+logHeader+n]
 		if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(b[at+4:]) || n == 0 {
 			break
+		}
+		payload, err := l.opened(payload)
+		if err != nil {
+			return 0, fmt.Errorf("%s, byte %d: %w", path, at, err)
 		}
 		var r record
 		if err := r.parse(payload); err != nil {

@@ -15,7 +15,7 @@ const maxLog = 64 << 20
 // recover replays the log and reads the schema.
 func (s *Store) recover(ctx context.Context) (err error) {
 	var move *record // that has begun, and not come to its end
-	s.log, err = openLog(s.logDir(), func(r *record) error {
+	s.log, err = openLog(s.logDir(), s.opt.EncryptionKey, func(r *record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -144,6 +144,9 @@ func (s *Store) swap(ctx context.Context, dir string, state savedState) error {
 	if err := s.crash("plan"); err != nil {
 		return err
 	}
+	if err := os.RemoveAll(filepath.Join(s.logDir(), oldDir)); err != nil { // what is there counts as moved
+		return err
+	}
 	path := filepath.Join(s.logDir(), planFile)
 	if err := writeFile(path, b); err != nil {
 		// The next start must not find it: what is written until then would go.

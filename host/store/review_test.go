@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,12 @@ import (
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/sys/unix"
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/sdk"
 )
 
 // reopened is a store on what a kill leaves now.
@@ -227,6 +231,9 @@ func TestARollUpIsWholeAfterACrash(t *testing.T) {
 	if err := s.rollUp(roll{1, key}); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
+	if err := s.Failure(); !errors.Is(err, errCrash) {
+		t.Errorf("the failure is %v", err)
+	}
 	killed := asKilled(t, dir)
 	_ = s.Close() // it has failed
 	s = must(Open(t.Context(), Options{Dir: killed, small: true}))
@@ -359,4 +366,51 @@ func TestANewFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	setText(t, openStore(t, Options{Dir: dir, small: true}), pred("a"), 1, "x")
+}
+
+func TestADiskThatIsFull(t *testing.T) {
+	room := uint64(kept)
+	dir := t.TempDir()
+	s := openStore(t, Options{Dir: dir, small: true, room: func(string) (uint64, error) { return room, nil }})
+	setText(t, s, pred("a"), 1, "old")
+	room--
+	if _, err := s.Mutate(t.Context(), Mutation{Set: []Edge{{UID: 1, Predicate: pred("a"), Value: text("new")}}}); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	src, err := s.Source(t.Context(), badgerdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	wantValues(t, s, pred("a"), 1, "old@")
+	if err := s.DropData(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	room++
+	setText(t, s, pred("a"), 1, "new")
+	wantValues(t, reopened(t, dir), pred("a"), 1, "new@")
+}
+
+func TestTheLogOfAnEncryptedDatabase(t *testing.T) {
+	dir := t.TempDir()
+	opt := Options{Dir: dir, EncryptionKey: sdk.NewSecret([]byte("0123456789abcdef")), small: true}
+	s := openStore(t, opt)
+	const value = "what nobody may read"
+	setText(t, s, pred("a"), 1, value)
+	setText(t, s, pred("a"), 2, value)
+	opt.Dir = asKilled(t, dir)
+	logs := must(filepath.Glob(filepath.Join(opt.Dir, logDir, "*.log")))
+	if len(logs) != 1 {
+		t.Fatal(logs)
+	}
+	b := must(os.ReadFile(logs[0]))
+	if bytes.Contains(b, []byte(value)) {
+		t.Error("the log holds values in the clear")
+	}
+	if _, err := (&log{seal: must(chacha20poly1305.NewX(make([]byte, 32)))}).read(logs[0], nil); !errors.Is(err, badgerdb.ErrKey) {
+		t.Errorf("with another key: %v", err)
+	}
+	wantValues(t, openStore(t, opt), pred("a"), 2, value+"@")
 }

@@ -47,6 +47,7 @@ type Options struct {
 
 	crash func(step string) error // tests: a crash before this step
 	small bool                    // tests: Badger's files are
+	room  func(dir string) (uint64, error)
 }
 
 // A Store is an open database. Its methods may be used concurrently.
@@ -152,6 +153,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.room == nil {
+		o.room = roomIn
+	}
 	if o.Groups < 0 || o.Groups > maxGroups {
 		return nil, fmt.Errorf("%w: %d groups; there can be 1 to %d", ErrInvalid, o.Groups, maxGroups)
 	}
@@ -239,6 +243,13 @@ func (s *Store) State() State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return State{Groups: s.dbs.groups(), MaxTs: s.ts, MaxUID: s.uid, MaxNs: s.ns}
+}
+
+// Failure says why nothing can be written until the next start; nil: it can.
+func (s *Store) Failure() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.failed
 }
 
 // SetDraining refuses writes, or allows them again.
