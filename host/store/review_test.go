@@ -237,15 +237,23 @@ func TestARollUpIsWholeAfterACrash(t *testing.T) {
 	killed := asKilled(t, dir)
 	_ = s.Close() // it has failed
 	s = must(Open(t.Context(), Options{Dir: killed, small: true}))
-	s.rotate()
-	setText(t, s, pred("b"), 1, "later")
-	if err := errors.Join(s.Close(), compacted(t, killed)); err != nil {
+	err = errors.Join(rotated(t, s), s.Close(), compacted(t, killed))
+	if err != nil {
 		t.Fatal(err)
 	}
 	s = openStore(t, Options{Dir: killed, small: true})
 	if got := values(t, s, pred("a"), 1); len(got) != 200 {
 		t.Errorf("%d values are left of 200", len(got))
 	}
+}
+
+// rotated begins a file of the log.
+func rotated(t *testing.T, s *Store) error {
+	t.Helper()
+	return s.exclusive(t.Context(), func() error {
+		s.rotate()
+		return nil
+	})
 }
 
 // compacted lets go of all that no reader needs.
@@ -269,18 +277,12 @@ func TestALogThatCannotBeginAFile(t *testing.T) {
 	if err := os.Mkdir(inTheWay, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	rotate := func() error {
-		return s.exclusive(t.Context(), func() error {
-			s.rotate()
-			return nil
-		})
-	}
 	n := s.log.n
-	if err := rotate(); err != nil || s.log.n != n {
+	if err := rotated(t, s); err != nil || s.log.n != n {
 		t.Errorf("got %v, file %d", err, s.log.n)
 	}
 	setText(t, s, pred("a"), 1, "in the old file")
-	if err := errors.Join(os.Remove(inTheWay), rotate()); err != nil || s.log.n != n+1 {
+	if err := errors.Join(os.Remove(inTheWay), rotated(t, s)); err != nil || s.log.n != n+1 {
 		t.Errorf("got %v, file %d", err, s.log.n)
 	}
 	setText(t, s, pred("b"), 1, "in the new one")
