@@ -26,7 +26,11 @@ func (o *Operations) Restore(ctx context.Context, r RestoreRequest) (res *host.R
 	took := time.Since(began)
 	o.Metrics.Restore(name, took, err)
 	if err != nil {
-		o.log().Error("restore failed; the database is as it was", "location", name, "took", took, "error", err)
+		then := "the database is as it was"
+		if o.Store.Failure() != nil {
+			then = "the next start tells what there is"
+		}
+		o.log().Error("restore failed; "+then, "location", name, "took", took, "error", err)
 		return nil, err
 	}
 	o.log().Warn("restore complete", "location", name, "backup", res.Backup, "groups", res.Groups, "entries", res.Entries, "took", took, "draining", r.IsPartial)
