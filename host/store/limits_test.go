@@ -36,6 +36,17 @@ func TestManyNewPredicatesAtOnce(t *testing.T) {
 	}
 }
 
+func TestMoreNewPredicatesThanThereMayBe(t *testing.T) {
+	fresh := map[dgraph.Predicate]*dgraph.PredicateSchema{}
+	p := &prepared{schema: newSchema()}
+	for i := range maxFresh + 1 {
+		e := Edge{UID: 1, Predicate: pred(fmt.Sprint("p", i)), Value: text("x")}
+		if err := p.prepareSet(&e, fresh); (err == nil) != (i < maxFresh) {
+			t.Fatalf("the %dth: %v", i+1, err)
+		}
+	}
+}
+
 func TestAPredicateThatASchemaNamesTwiceIsInOneGroup(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir(), Groups: 2})
 	a := dgraph.PredicateSchema{Predicate: pred("a"), Type: dgraph.ValueString}

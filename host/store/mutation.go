@@ -218,6 +218,9 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 	if !known {
 		f := fresh[e.Predicate]
 		if f == nil {
+			if len(fresh) == maxFresh {
+				return invalid("more than %d new predicates: begin them with several mutations", maxFresh)
+			}
 			f = &dgraph.PredicateSchema{Predicate: e.Predicate, Type: e.Value.Type}
 			switch {
 			case e.Predicate.Name == typePredicate: // every namespace has its own
@@ -254,6 +257,9 @@ func (p *prepared) prepareSet(e *Edge, fresh map[dgraph.Predicate]*dgraph.Predic
 	e.Value = v
 	return nil
 }
+
+// maxFresh is how many predicates a mutation can begin: each takes 2 KB until all are there.
+const maxFresh = 100_000
 
 // MaxPasswords is how many passwords a mutation can have: to hash one takes a tenth of a second.
 const MaxPasswords = 200
