@@ -17,7 +17,7 @@ run() { printf '$ %s\n' "$*"; "$@"; }
 users() { { [[ $1 == *.gz ]] && gzip -dc "$1" || cat "$1"; } | grep -vE '<dgraph\.' | LC_ALL=C sort; }
 same() {
 	if diff <(users "$1") <(users "$2") >demo/difference; then
-		echo "equal: $1 and $2, $(users "$1" | wc -l) quads"
+		echo "equal: $1 and $2, $(users "$1" | wc -l) quads besides Dgraph's own"
 	else
 		echo "DIFFERENT: $1 and $2, see demo/difference"
 		exit 1
