@@ -80,7 +80,7 @@ func (a *app) exitCode(err error) int {
 // isWrongDirectory reports whether another directory, another key or another
 // flag would do for a database.
 func isWrongDirectory(err error) bool {
-	for _, kind := range []error{badgerdb.ErrNotBadger, badgerdb.ErrNotClosed, badgerdb.ErrKey, badgerdb.ErrVersion} {
+	for _, kind := range []error{badgerdb.ErrNotBadger, store.ErrInvalid, badgerdb.ErrNotClosed, badgerdb.ErrKey, badgerdb.ErrVersion} {
 		if errors.Is(err, kind) {
 			return true
 		}

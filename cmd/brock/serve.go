@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -128,6 +129,7 @@ func (o *serveOptions) run(ctx context.Context, a *app, cmd *cobra.Command) erro
 func (a *app) operations(s *store.Store, key admin.KeyFunc, postingsKey sdk.Secret) *admin.Operations {
 	engine := *a.engine
 	engine.Progress = nil
+	engine.Workers = max(1, runtime.GOMAXPROCS(0)/2) // those who write and ask come first
 	metrics := admin.NewMetrics(versionString())
 	metrics.WatchStore(s)
 	metrics.WatchPlugins(a.plugins)

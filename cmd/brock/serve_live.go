@@ -82,7 +82,7 @@ func (l *live) ready(at net.Addr, conf admin.Config) error {
 	if conf.TLS != nil {
 		scheme = "https"
 	} else if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		l.app.screen.warn("others on the network can read what is sent, the token too", "give a certificate with --tls, or let a proxy on this machine have one")
+		l.app.screen.warn("others on the network can read what is sent, the token too", "give a certificate with --tls, or let a proxy on this machine have one, and name it in --trusted-proxies: else all that it passes on count as local")
 	}
 	v := struct {
 		URL      string `json:"url"`

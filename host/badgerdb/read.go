@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 
 	"github.com/brock-backup/brock/host/backupfile"
@@ -76,9 +77,13 @@ func (r *reader) merge(since uint64) (m *merge, all bool) {
 	return m, all
 }
 
-// step is called for each key; it notices a cancelled context.
+// step is called for each key; it notices a cancelled context. Beside a database in use it
+// lets others in: who writes has little to do, often.
 func (r *reader) step() error {
-	if r.steps++; r.steps&1023 == 0 {
+	if r.steps++; r.steps&63 == 0 && r.g.pin != nil {
+		runtime.Gosched()
+	}
+	if r.steps&1023 == 0 {
 		return r.ctx.Err()
 	}
 	return nil

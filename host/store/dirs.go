@@ -45,6 +45,12 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if s.opt.Dir == "" {
 		return fmt.Errorf("%w: no directory", ErrInvalid)
 	}
+	if err := suits(s.opt.Dir); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.logDir()); errors.Is(err, fs.ErrNotExist) {
+		s.madeLog = true
+	}
 	if err := os.MkdirAll(s.logDir(), 0o700); err != nil {
 		return err
 	}
@@ -95,6 +101,39 @@ func (s *Store) openDirs(ctx context.Context) error {
 	return s.saveState(*saved)
 }
 
+// suits refuses a directory that is a file, or one of several groups: the other ones would
+// not know what is written to it.
+func suits(dir string) error {
+	fi, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return invalid("%s is a file, not a directory", dir)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(abs, badger.ManifestFilename)); err != nil {
+		return nil //nolint:nilerr // it is no group
+	}
+	above := filepath.Dir(abs)
+	others, err := os.ReadDir(above)
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be listed is not served either
+	}
+	for _, f := range others {
+		group := badgerdb.IsGroupDir(f.Name()) && f.Name() != filepath.Base(abs)
+		if group || f.Name() == logDir {
+			return invalid("%s is one group of the database in %s, where there is %s: serve %s", dir, above, f.Name(), above)
+		}
+	}
+	return nil
+}
+
 // groupDirs finds the directories of the groups, or makes those of a new database.
 func (s *Store) groupDirs(fresh int, id string) (map[uint32]string, error) {
 	if fresh == 0 {
@@ -141,7 +180,23 @@ func (s *Store) firstState(ctx context.Context) (*savedState, error) {
 	return state, nil
 }
 
+// plain refuses a Badger database that is not Dgraph's.
+func plain(group uint32, dir string, o Options) error {
+	src, err := badgerdb.OpenSource(map[uint32]string{group: dir}, badgerdb.Options{Logger: o.Logger, EncryptionKey: o.EncryptionKey, ReadWrite: true})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if src.Kind() == manifest.KindBadger && src.ReadTs() > 1 {
+		return invalid("it is a Badger database, but not Dgraph's: the program that owns it backs it up, or brock backup does")
+	}
+	return nil
+}
+
 func (st *savedState) add(ctx context.Context, group uint32, dir string, o Options) error {
+	if err := plain(group, dir, o); err != nil {
+		return err
+	}
 	src, err := badgerdb.OpenSource(map[uint32]string{group: dir}, badgerdb.Options{
 		Logger: o.Logger, EncryptionKey: o.EncryptionKey, Kind: manifest.KindDgraph, ReadWrite: true,
 	})

@@ -62,6 +62,7 @@ type Store struct {
 	done     chan struct{} // closed: the committer has ended
 	side     sync.WaitGroup
 
+	madeLog   bool            // the log's directory is new
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 	draining  atomic.Bool
@@ -168,6 +169,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		if err != nil {
 			s.cancel()
 			err = errors.Join(err, s.release())
+			if s.madeLog && s.dbs == nil {
+				os.RemoveAll(s.logDir()) // nothing was opened: the directory may be anybody's
+			}
 		}
 	}()
 	if err := s.openDirs(ctx); err != nil {

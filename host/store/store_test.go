@@ -1,8 +1,13 @@
 package store
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/dgraph-io/badger/v3"
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
@@ -111,5 +116,50 @@ func TestADropIsRecorded(t *testing.T) {
 	preds, err := before.Predicates(1)
 	if err != nil || !slices.Contains(preds, pred("name")) {
 		t.Errorf("what was opened before shows %v, %v", preds, err)
+	}
+}
+
+func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
+	several := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: several, Groups: 2, small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "file"), []byte("somebody's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain := t.TempDir()
+	db, err := badger.Open(badger.DefaultOptions(plain).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"k", "l"} {
+		if err := db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), []byte("v")) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]error{
+		filepath.Join(several, "p1"):   ErrInvalid, // one of two groups
+		filepath.Join(foreign, "file"): ErrInvalid,
+		foreign:                        badgerdb.ErrNotBadger,
+		plain:                          ErrInvalid,
+	} {
+		s, err := Open(t.Context(), Options{Dir: dir})
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", dir, err, want)
+		}
+		if err == nil {
+			s.Close()
+		}
+		if _, err := os.Lstat(filepath.Join(dir, logDir)); err == nil {
+			t.Errorf("%s: a log was left behind", dir)
+		}
 	}
 }
