@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,8 +31,9 @@ import (
 // it; and with azblob as it is, where nobody verifies anything. Azurite is slow, reads a block
 // again to verify it, and keeps much in memory: what counts is the ratio to the second.
 //
-// After a put, Azurite clears up for a second, which the plugin's get would pay for: gets
-// are measured once more when all is stored, by turns and of the same object.
+// After a put, Azurite clears up for a second, which the plugin's get would pay for: how fast
+// gets are is measured when all is stored, by turns and of the same object, and the
+// medians are compared.
 func BenchmarkAzure(b *testing.B) {
 	env := serverEnv(b, "azurite")
 	b.Setenv("AZURE_BENCH_URL", fmt.Sprintf("http://%s/%s/", env["AZURE_ENDPOINT"], env["AZURE_ACCOUNT"]))
@@ -59,7 +61,6 @@ func BenchmarkAzure(b *testing.B) {
 		}
 	}
 	getByTurns(b, rivals[0], rivals[1], env, container, 3*rounds)
-	rivals[1].get.better(rivals[2].get) // both get in the same way
 	compareRivals(b, rivals, rivals[1])
 }
 
@@ -78,6 +79,7 @@ func getByTurns(b *testing.B, plugin, library *rival, env map[string]string, con
 	if err != nil {
 		b.Fatal(err)
 	}
+	var ours, theirs []float64
 	for range rounds {
 		start := time.Now()
 		r, err := d.Get(b.Context(), "library", 0)
@@ -89,11 +91,14 @@ func getByTurns(b *testing.B, plugin, library *rival, env map[string]string, con
 		if r.Close(); err != nil || size == 0 {
 			b.Fatalf("Get = %d bytes, %v", size, err)
 		}
-		plugin.get.better(transfer{float64(size) / 1e6 / took.Seconds(), plugin.get.cpu, plugin.get.memory})
+		ours = append(ours, float64(size)/1e6/took.Seconds())
 		cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^$")
 		cmd.Env = append(os.Environ(), libraryEnv+"=azblob,get,"+container+",-")
-		library.get.better(runMeasured(b, cmd, size))
+		theirs = append(theirs, runMeasured(b, cmd, size).rate)
 	}
+	slices.Sort(ours)
+	slices.Sort(theirs)
+	plugin.get.rate, library.get.rate = ours[rounds/2], theirs[rounds/2]
 }
 
 func azureClient() (*azblob.Client, error) {

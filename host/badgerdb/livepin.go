@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -150,7 +151,11 @@ func copyMemtable(sl *skl.Skiplist, upTo uint64) *memtable {
 	}
 	it := sl.NewIterator()
 	defer it.Close()
-	for it.SeekToFirst(); it.Valid(); it.Next() {
+	it.SeekToFirst()
+	for n := 1; it.Valid(); it.Next() {
+		if n++; n&63 == 0 {
+			runtime.Gosched() // see reader.step
+		}
 		var c item
 		if !c.setKey(it.Key()) || c.version > upTo {
 			continue
