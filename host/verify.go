@@ -207,7 +207,8 @@ func (e *Engine) verifyRestore(ctx context.Context, s *state, report *VerifyRepo
 		return err
 	}
 	last := &report.Backups[len(report.Backups)-1]
-	proved := true
+	proved, printed := true, false
+	bare := false // a group is empty, of which a fingerprint says nothing: another one shows that they were taken
 	for _, g := range sorted(m.Groups) {
 		have, err := e.restored(ctx, s, g, filepath.Join(dir, groupDir(g)))
 		if err != nil {
@@ -225,6 +226,10 @@ func (e *Engine) verifyRestore(ctx context.Context, s *state, report *VerifyRepo
 			return err
 		}
 		empty := m.Full && seal != nil && len(seal.Predicates) == 0 // and so is its fingerprint
+		if seal != nil && seal.Fingerprint == nil && !empty && len(have.sums()) == 0 {
+			bare = true
+			continue
+		}
 		if seal == nil || seal.Fingerprint == nil && !empty {
 			proved = false
 			report.Doubt = fmt.Sprintf("backup %s carries no fingerprint of the database: take incrementals with --prove", m.ID())
@@ -233,9 +238,14 @@ func (e *Engine) verifyRestore(ctx context.Context, s *state, report *VerifyRepo
 			}
 			continue
 		}
+		printed = true
 		if text := difference(seal.Fingerprint, have.sums()); text != "" {
 			last.Problems = append(last.Problems, Problem{m.Object(g), "the restored database differs from the one that was backed up: " + text})
 		}
+	}
+	if bare && !printed && proved {
+		proved = false
+		report.Doubt = fmt.Sprintf("backup %s carries no fingerprint of the database: take incrementals with --prove", m.ID())
 	}
 	if names := leftOut(s.chain); len(names) > 0 {
 		proved = false

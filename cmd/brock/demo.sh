@@ -56,7 +56,7 @@ await() {
 	[ "$status" = Success ]
 }
 backup() {
-	answer=$(post /admin application/graphql 'mutation { backup(input: {destination: "'"$PWD"'/demo/backups"}) { response { message code } taskId } }')
+	answer=$(post /admin application/graphql 'mutation { backup(input: {destination: "'"$PWD"'/demo/backups"'"${1:-}"'}) { response { message code } taskId } }')
 	echo "$answer" | grep -o '"data":.*}}'
 	await "$answer"
 }
@@ -78,7 +78,7 @@ backup
 say "Drop a predicate, write, and back up again: an incremental backup that knows of the drop."
 post /alter application/json '{"drop_attr": "age"}'
 mutate '{ set { _:a <name> "Ada Lovelace" . _:a <age> "36"^^<xs:int> . } }'
-backup
+backup ', prove: true'
 run brock ls -l demo/backups
 
 say "Is it all there? The host ends; its database and what the backups restore are compared."

@@ -61,6 +61,7 @@ type KeyRequest struct {
 type BackupRequest struct {
 	To        LocationRequest
 	ForceFull bool
+	Prove     bool // an incremental one carries a fingerprint of the whole database, too
 }
 
 // A RestoreRequest asks for the store to become what a backup holds.
@@ -130,7 +131,7 @@ func (o *Operations) backup(ctx context.Context, r BackupRequest) (res *host.Bac
 		}
 	}()
 	res, err = o.engine(ctx).Backup(ctx, host.BackupRequest{
-		Source: src, To: to, Key: key, ForceFull: r.ForceFull, AutoFull: !r.ForceFull,
+		Source: src, To: to, Key: key, ForceFull: r.ForceFull, AutoFull: !r.ForceFull, Prove: r.Prove,
 		Continues: func(last *manifest.Manifest) bool { return o.Store.HasTaken(last.Series, last.Number, last.ReadTs) },
 	})
 	switch {

@@ -7,6 +7,7 @@ type BackupInput struct {
 	Destination string
 	Credentials
 	ForceFull *bool
+	Prove     *bool
 }
 
 // BackupPayload is Dgraph's.
@@ -20,7 +21,9 @@ func (r *resolver) Backup(ctx context.Context, args struct{ Input BackupInput })
 	if err := changing(ctx); err != nil {
 		return nil, failed("backup", err)
 	}
-	task, err := r.backup(ctx, BackupRequest{To: args.Input.location(args.Input.Destination), ForceFull: value(args.Input.ForceFull)})
+	task, err := r.backup(ctx, BackupRequest{
+		To: args.Input.location(args.Input.Destination), ForceFull: value(args.Input.ForceFull), Prove: value(args.Input.Prove),
+	})
 	if err != nil {
 		return nil, failed("backup", err)
 	}

@@ -130,6 +130,16 @@ func TestBrocksOwnFields(t *testing.T) {
 	if v.at(t, "verify", "outcome", "proved") != true {
 		t.Errorf("verify says %s", v.text)
 	}
+	elsewhere := map[string]any{"at": d.backups + "-proved"}
+	for _, value := range []string{"fourth", "fifth"} { // a full one, and an incremental one that can be proved
+		d.set(value)
+		b := d.done(`mutation($at: String!) { backup(input: {destination: $at, prove: true}) { taskId } }`, elsewhere)
+		d.task(b.at(t, "backup", "taskId"))
+	}
+	v = d.done(`mutation($at: String!) { verify(input: {location: $at, mode: RESTORE}) { taskId outcome { ok proved doubt } } }`, elsewhere)
+	if v.at(t, "verify", "outcome", "proved") != true {
+		t.Errorf("verify says %s", v.text)
+	}
 	const prune = `mutation($at: String!, $dry: Boolean) { prune(input: {location: $at, keepLast: 2, dryRun: $dry}) { taskId outcome { dryRun series { backupId backups last bytes } kept { reasons } objects } } }`
 	for _, dry := range []bool{true, false} {
 		at["dry"] = dry

@@ -62,7 +62,7 @@ func (s *scheduled) request(destination string) (LocationRequest, error) {
 func (s *scheduled) Backup(ctx context.Context, destination string, full bool) error {
 	at, err := s.request(destination)
 	if err == nil {
-		_, err = s.o.Backup(ctx, BackupRequest{To: at, ForceFull: full})
+		_, err = s.o.Backup(ctx, BackupRequest{To: at, ForceFull: full, Prove: s.c.Destination(destination).Prove})
 	}
 	s.look(ctx, destination)
 	return err

@@ -34,6 +34,7 @@ type Destination struct {
 	Settings     Settings   `yaml:"settings"`
 	SettingsFile string     `yaml:"settings_file"` // with more of them, read whenever they are needed
 	Anonymous    bool       `yaml:"anonymous"`
+	Prove        bool       `yaml:"prove"` // incremental backups carry a fingerprint of the whole database
 
 	line int
 }

@@ -36,6 +36,9 @@ type Mutation struct {
 // Mutate commits m and returns its timestamp. When it returns, m is durable
 // and visible. A predicate that is new gets the type of its first value.
 func (s *Store) Mutate(ctx context.Context, m Mutation) (commitTs uint64, err error) {
+	if s.draining.Load() {
+		return 0, ErrDraining // the committer may be waiting for the last reader
+	}
 	p, err := s.prepare(&m)
 	if err != nil {
 		return 0, err
