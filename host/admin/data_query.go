@@ -81,7 +81,7 @@ const (
 // read slowly have no more than answersMemory together, but for small answers.
 func (s *Server) ask(ctx context.Context, q *query.Query, ns uint64) (answer *query.Answer, readTs uint64, sent func(), err error) {
 	const remedy = "ask again later"
-	if s.queries.Acquire(ctx, 1) != nil {
+	if !s.queries.TryAcquire(1) && s.queries.Acquire(ctx, 1) != nil {
 		return nil, 0, nil, hinted(remedy, "there were too many other queries")
 	}
 	defer s.queries.Release(1)
