@@ -148,6 +148,9 @@ func (s *farStream) SendMsg(m any) error {
 	if ended := s.Context().Err(); err != nil && ended != nil {
 		return status.FromContextError(ended).Err()
 	}
+	if broken := (*net.OpError)(nil); errors.As(err, &broken) { // the word that the call has ended is on its way
+		return status.Error(codes.Canceled, "the host has closed the lane of the call")
+	}
 	return err
 }
 
