@@ -875,13 +875,14 @@ type dgraphMoment struct {
 	maxNs   uint64
 }
 
+// bare: a group that is empty is proved by a fingerprint of another one.
 func (m *dgraphMoment) bare() bool {
 	for _, group := range m.groups {
-		if len(group) == 0 {
-			return true
+		if len(group) > 0 {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func (m *dgraphMoment) target(r *rand.Rand, req *RestoreRequest) {
