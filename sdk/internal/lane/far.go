@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,8 +16,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxUnclaimed is how many lanes may wait for calls that never came.
-const maxUnclaimed = 64
+// A lane comes just before its call, which may have been cancelled meanwhile and never
+// come: so many lanes wait for theirs, and so long.
+const (
+	maxUnclaimed  = 64
+	unclaimedTime = 4 * time.Second
+)
 
 // A Far is the plugin's end of what all calls of one connection have in common.
 // It may be nil: then there are no lanes.
@@ -72,10 +77,21 @@ func (f *Far) arrive(id uint64, conn *net.UnixConn) {
 		return
 	}
 	f.came[id] = conn
+	time.AfterFunc(unclaimedTime, func() { f.giveUp(id, conn) })
 	if len(f.came) > maxUnclaimed {
 		oldest := slices.Min(slices.Collect(maps.Keys(f.came)))
 		_ = f.came[oldest].Close()
 		delete(f.came, oldest)
+	}
+}
+
+// giveUp closes a lane that nobody has asked for.
+func (f *Far) giveUp(id uint64, conn *net.UnixConn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.came[id] == conn {
+		delete(f.came, id)
+		_ = conn.Close()
 	}
 }
 

@@ -343,3 +343,21 @@ func TestDamage(t *testing.T) {
 		t.Errorf("a frame of %d bytes: no error", f.Data.Len())
 	}
 }
+
+// A lane whose call never comes does not stay.
+func TestLaneWithoutACall(t *testing.T) {
+	ours, theirs, err := socket.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	f, conn := &Far{came: map[uint64]*net.UnixConn{}}, inherited(t, theirs)
+	f.arrive(1, conn)
+	f.giveUp(1, conn)
+	if _, err := f.take(t.Context(), 1); !errors.Is(err, errGone) {
+		t.Errorf("a call that comes too late gets %v", err)
+	}
+	if _, err := ours.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the other end reads %v, want that it was closed", err)
+	}
+}
