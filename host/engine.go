@@ -15,9 +15,14 @@ type Engine struct {
 	Progress func(Progress) // called about five times a second, and once with Done
 	Memory   int64          // bytes of buffers, 256 MiB if 0; Badger's own caches come on top
 	Workers  int            // ranges read or files decoded at once; one per processor if 0
-	TempDir  string         // for what does not fit into memory; a restore uses its target's file system instead
-	Now      func() time.Time
-	Version  string // of the program, for the commit record
+
+	// Background lets the rest of the program, and of the machine, go before a backup's
+	// workers. It takes a few more GOMAXPROCS than there are processors.
+	Background bool
+
+	TempDir string // for what does not fit into memory; a restore uses its target's file system instead
+	Now     func() time.Time
+	Version string // of the program, for the commit record
 }
 
 // A Location is a place that holds backups.

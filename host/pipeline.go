@@ -103,12 +103,13 @@ func orClosed(err error) error {
 
 // A scan reads one group of a source into blocks.
 type scan struct {
-	plan    *plan
-	group   uint32
-	workers int
-	waiting int // finished blocks that one range may hold while an earlier one is being written
-	enc     dgraph.ListEncoding
-	tally   *tally // of what was read, all workers together
+	background bool
+	plan       *plan
+	group      uint32
+	workers    int
+	waiting    int // finished blocks that one range may hold while an earlier one is being written
+	enc        dgraph.ListEncoding
+	tally      *tally // of what was read, all workers together
 }
 
 // workerMemory is what a worker takes, with its reader's buffers.
@@ -122,7 +123,7 @@ func (e *Engine) newScan(p *plan, group uint32) *scan {
 	// Of each worker's ranges one is read and one waits; each block has its raw
 	// and its compressed form.
 	waiting := int(min(max(e.memory()/int64(4*workers*backupfile.BlockSize), 1), 16))
-	return &scan{plan: p, group: group, workers: workers, waiting: waiting, enc: listEncoding(p.m.Form), tally: p.newTally()}
+	return &scan{background: e.Background, plan: p, group: group, workers: workers, waiting: waiting, enc: listEncoding(p.m.Form), tally: p.newTally()}
 }
 
 // newTally sums up keys, too, where they are all read anyway.
@@ -172,9 +173,13 @@ func (s *scan) emit(ctx context.Context, ranges []badgerdb.Range, w io.Writer, m
 	tallies := make([]*tally, s.workers)
 	for i := range tallies {
 		tallies[i] = s.plan.newTally()
-		g.Go(func() error { return s.worker(ctx, work, tallies[i]) })
+		g.Go(func() error {
+			s.giveWay()
+			return s.worker(ctx, work, tallies[i])
+		})
 	}
 	g.Go(func() error {
+		s.giveWay()
 		for j := range order {
 			if err := drain(ctx, j.blocks, out, meter); err != nil {
 				return err
@@ -189,6 +194,13 @@ func (s *scan) emit(ctx context.Context, ranges []badgerdb.Range, w io.Writer, m
 		s.tally.merge(t)
 	}
 	return out.Close()
+}
+
+// giveWay makes the calling goroutine a background one, if that is wanted.
+func (s *scan) giveWay() {
+	if s.background {
+		badgerdb.Background()
+	}
 }
 
 func drain(ctx context.Context, blocks <-chan *backupfile.Block, out *backupfile.Writer, meter *meter) error {

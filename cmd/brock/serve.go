@@ -129,7 +129,9 @@ func (o *serveOptions) run(ctx context.Context, a *app, cmd *cobra.Command) erro
 func (a *app) operations(s *store.Store, key admin.KeyFunc, postingsKey sdk.Secret) *admin.Operations {
 	engine := *a.engine
 	engine.Progress = nil
-	engine.Workers = max(1, runtime.GOMAXPROCS(0)/2) // those who write and ask come first
+	procs := runtime.GOMAXPROCS(0)
+	engine.Workers, engine.Background = max(1, procs/2), true // those who write and ask come first
+	runtime.GOMAXPROCS(procs + 2)
 	metrics := admin.NewMetrics(versionString())
 	metrics.WatchStore(s)
 	metrics.WatchPlugins(a.plugins)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -287,7 +288,10 @@ func (w *world) fill(n uint64) {
 func BenchmarkWritesBesideBackup(b *testing.B) {
 	w := newBusy(b)
 	w.fill(500_000)
-	w.e.Workers = 1
+	procs := runtime.GOMAXPROCS(0) // all as brock serve has it
+	w.e.Workers, w.e.Background = max(1, procs/2), true
+	runtime.GOMAXPROCS(procs + 2)
+	defer runtime.GOMAXPROCS(procs)
 	const round = 2 * time.Second
 	pace := min(onlineRate, int(w.ability()/2))
 	var alone, beside []time.Duration

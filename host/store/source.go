@@ -36,7 +36,18 @@ func (s *Store) Source(ctx context.Context, o badgerdb.Options) (*badgerdb.Sourc
 	if err != nil {
 		return nil, err
 	}
-	return pinned.Open()
+	type opened struct {
+		*badgerdb.Source
+		err error
+	}
+	done := make(chan opened)
+	go func() {
+		badgerdb.Background() // what is copied of memtables, writers need not wait for
+		src, err := pinned.Open()
+		done <- opened{src, err}
+	}()
+	src := <-done
+	return src.Source, src.err
 }
 
 func (s *Store) leasedUIDs() uint64 {

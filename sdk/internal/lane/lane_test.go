@@ -357,7 +357,7 @@ func TestLaneWithoutACall(t *testing.T) {
 	if _, err := f.take(t.Context(), 1); !errors.Is(err, errGone) {
 		t.Errorf("a call that comes too late gets %v", err)
 	}
-	if _, err := ours.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := ours.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the other end reads %v, want that it was closed", err)
 	}
 }
