@@ -268,7 +268,15 @@ func load(db *badger.DB, list *badgerpb.KVList) error {
 	return db.Load(bytes.NewReader(append(frame, b...)), 1)
 }
 
-// syncLogs makes what was written durable: Badger's own Sync leaves out the logs of memtables.
+// Sync makes durable what was written to an open database: Badger's own Sync leaves the
+// logs of memtables out. Pages that were written through a mapping are the file's.
+func Sync(db *badger.DB) error {
+	if err := db.Sync(); err != nil {
+		return err
+	}
+	return syncLogs(db.Opts().Dir)
+}
+
 func syncLogs(dir string) error {
 	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.mem"))
 	if err != nil {

@@ -147,7 +147,7 @@ func (p *pin) open() (_ *store, err error) {
 	if p.clock && !opt.SyncWrites && !opt.ReadOnly {
 		// What a backup shows must not be undone by a power failure: other writes would
 		// get its versions, and the next incremental backup would pass them over.
-		if err := errors.Join(p.db.Sync(), syncLogs(opt.Dir)); err != nil {
+		if err := Sync(p.db); err != nil {
 			return nil, err
 		}
 	}

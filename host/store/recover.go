@@ -2,11 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+
+	"github.com/brock-backup/brock/host/badgerdb"
 )
 
 // maxLog is how long a file of the log becomes.
@@ -114,47 +112,12 @@ func (s *Store) forget(n int) error {
 	return s.log.forget(n)
 }
 
-// sync makes durable what was written to Badger. Badger's own Sync leaves the logs of its
-// memtables out; pages that are written through a mapping are the file's all the same.
+// sync makes durable what was written to Badger.
 func (d *databases) sync() error {
 	for _, db := range d.byGroup {
-		if err := db.Sync(); err != nil {
-			return err
-		}
-		dir := db.Opts().Dir
-		logs, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.mem"))
-		if err != nil {
-			return err
-		}
-		for _, path := range logs {
-			if err := syncFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // then it is in a table
-				return err
-			}
-		}
-		if err := syncDir(dir); err != nil {
+		if err := badgerdb.Sync(db); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// escapeGlob makes a directory's name stand for itself in a pattern.
-func escapeGlob(dir string) string {
-	var b []byte
-	for i := range len(dir) {
-		switch dir[i] {
-		case '*', '?', '[', '\\':
-			b = append(b, '\\')
-		}
-		b = append(b, dir[i])
-	}
-	return string(b)
 }
