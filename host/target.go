@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/brock-backup/brock/host/durable"
 )
 
 // A target is the directory that a restore writes. Until finish it is not
@@ -290,7 +292,7 @@ func (t *target) swap(rename func(from, to string) error) error {
 	if err := rename(t.root, t.dir); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(t.dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(t.dir)); err != nil {
 		return errJoin(err, rename(t.dir, t.root))
 	}
 	return nil
@@ -356,7 +358,7 @@ func (t *target) replace(names []string) (err error) {
 			return err
 		}
 	}
-	return syncDir(t.dir)
+	return durable.SyncDir(t.dir)
 }
 
 // moveIn moves the side directory into the target, and makes SIDE/new what is
@@ -417,15 +419,6 @@ func (t *target) abandon() {
 		t.lock.Close()
 	}
 	t.side, t.lock = "", nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }
 
 // errJoin is errors.Join for what is mostly one error.

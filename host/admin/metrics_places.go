@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brock-backup/brock/host"
+	"github.com/brock-backup/brock/host/durable"
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/host/schedule"
 )
@@ -170,7 +171,7 @@ func (m *Metrics) change(location string, f func(p *place)) {
 	}
 	data, err := json.Marshal(kept)
 	if err == nil {
-		err = schedule.ReplaceFile(m.path, append(data, '\n'))
+		err = durable.ReplaceFile(m.path, append(data, '\n'))
 	}
 	if err != nil {
 		m.log.Warn("what was verified cannot be kept; after a restart, metrics do not show it", "error", err)

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/brock-backup/brock/host"
+	"github.com/brock-backup/brock/host/durable"
 )
 
 // The file of tasks is JSON, and holds no credentials: of what a task was asked for it has
@@ -54,16 +54,7 @@ func writeTasks(file string, all []*Task) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
+	return durable.ReplaceFile(file, data)
 }
 
 // An Outcome is what came of a task that ended well: one of the fields.

@@ -16,6 +16,7 @@ import (
 	"github.com/dgraph-io/badger/v3"
 	badgerpb "github.com/dgraph-io/badger/v3/pb"
 
+	"github.com/brock-backup/brock/host/durable"
 	"github.com/brock-backup/brock/host/manifest"
 )
 
@@ -117,7 +118,7 @@ func (s *sharing) begin(drops ...manifest.BadgerDrop) error {
 	if err := writeFile(filepath.Join(dir, dropFile), b, 0o600); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return err
 	}
 	return s.finish(p)
@@ -294,14 +295,14 @@ func syncLogs(dir string) error {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 func removeDropFile(dir string) error {
 	if err := os.Remove(filepath.Join(dir, dropFile)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // pendingDrop reports a drop that has not been brought to its end.
@@ -328,13 +329,4 @@ func writeFile(path string, b []byte, mode os.FileMode) error {
 	}
 	_, err = f.Write(b)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

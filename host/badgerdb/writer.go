@@ -16,6 +16,7 @@ import (
 	badgerpb "github.com/dgraph-io/badger/v3/pb"
 
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/durable"
 	"github.com/brock-backup/brock/host/manifest"
 	"github.com/brock-backup/brock/sdk"
 )
@@ -144,13 +145,13 @@ func (w *Writer) Close() (err error) {
 		}
 	}
 	// The names of tables and logs are durable before the MANIFEST tells of them.
-	if err := syncDir(w.dir); err != nil {
+	if err := durable.SyncDir(w.dir); err != nil {
 		return err
 	}
 	if err := w.writeManifest(); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(w.dir), syncDir(filepath.Dir(w.dir)))
+	return errors.Join(durable.SyncDir(w.dir), durable.SyncDir(filepath.Dir(w.dir)))
 }
 
 // Abort stops and removes the directory. After Close it does nothing.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/brock-backup/brock/host/durable"
 )
 
 const stateVersion = 1
@@ -55,35 +56,8 @@ func (s *state) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return ReplaceFile(path, append(data, '\n'))
+	return replaceFile(path, append(data, '\n'))
 }
 
-// ReplaceFile makes path a file with that content, which nobody else may read. Whatever
-// happens, there is the file from before or the new one.
-func ReplaceFile(path string, data []byte) error {
-	temp := path + ".new" // one name: what a crash leaves behind is written over
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = flush(f)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	_ = flush(dir) // not every system can
-	return nil
-}
-
-// flush brings a file to the disk. A test of thousands of runs does without.
-var flush = (*os.File).Sync
+// replaceFile brings a file to the disk. A test of thousands of runs does without.
+var replaceFile = durable.ReplaceFile

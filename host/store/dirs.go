@@ -20,6 +20,7 @@ import (
 	"github.com/brock-backup/brock/host/backupfile"
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/durable"
 	"github.com/brock-backup/brock/host/manifest"
 )
 
@@ -148,7 +149,7 @@ func (s *Store) groupDirs(fresh int, id string) (map[uint32]string, error) {
 		if err := os.WriteFile(filepath.Join(dir, "group_id"), fmt.Appendf(nil, "%d\n", g), 0o600); err != nil {
 			return nil, err
 		}
-		if err := writeFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
+		if err := durable.ReplaceFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
 			return nil, err
 		}
 		dirs[g] = dir
@@ -255,23 +256,7 @@ func (s *Store) saveState(st savedState) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.logDir(), stateFile), append(b, '\n'))
-}
-
-// writeFile replaces a file at once, and durably.
-func writeFile(path string, b []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return durable.ReplaceFile(filepath.Join(s.logDir(), stateFile), append(b, '\n'))
 }
 
 // openDatabases opens Badger as Dgraph does.

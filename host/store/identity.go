@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/brock-backup/brock/host/badgerdb"
+	"github.com/brock-backup/brock/host/durable"
 )
 
 // idFile says in the directory of each group which database it belongs to. Whoever puts
@@ -78,7 +79,7 @@ func markGroups(dir, id string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		if err := writeFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
+		if err := durable.ReplaceFile(filepath.Join(dir, idFile), []byte(id)); err != nil {
 			return err
 		}
 	}

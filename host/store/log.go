@@ -20,6 +20,7 @@ import (
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/durable"
 	"github.com/brock-backup/brock/sdk"
 )
 
@@ -155,7 +156,7 @@ func (l *log) next() error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(l.dir); err != nil {
+	if err := durable.SyncDir(l.dir); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	was := l.f
@@ -174,7 +175,7 @@ func (l *log) forget(before int) error {
 			err = os.Remove(l.path(n))
 		}
 	}
-	return errors.Join(err, syncDir(l.dir))
+	return errors.Join(err, durable.SyncDir(l.dir))
 }
 
 // append writes records and makes them durable. If it cannot, none of them is there,
@@ -355,13 +356,4 @@ func (p *parser) bytes() []byte {
 	v := p.b[:n:n]
 	p.b = p.b[n:]
 	return v
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

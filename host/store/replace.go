@@ -11,6 +11,7 @@ import (
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/dgraph"
+	"github.com/brock-backup/brock/host/durable"
 )
 
 const (
@@ -148,7 +149,7 @@ func (s *Store) swap(ctx context.Context, dir string, state savedState) error {
 		return err
 	}
 	path := filepath.Join(s.logDir(), planFile)
-	if err := writeFile(path, b); err != nil {
+	if err := durable.ReplaceFile(path, b); err != nil {
 		// The next start must not find it: what is written until then would go.
 		if gone := os.Remove(path); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
 			s.fail(err)
@@ -260,7 +261,7 @@ func (s *Store) finishReplace() error {
 			return err
 		}
 	}
-	if err := errors.Join(syncDir(s.opt.Dir), s.saveState(plan.State)); err != nil {
+	if err := errors.Join(durable.SyncDir(s.opt.Dir), s.saveState(plan.State)); err != nil {
 		return err
 	}
 	if err := s.crash("swapped"); err != nil {
@@ -269,7 +270,7 @@ func (s *Store) finishReplace() error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	if err := syncDir(s.logDir()); err != nil {
+	if err := durable.SyncDir(s.logDir()); err != nil {
 		return err
 	}
 	return errors.Join(os.RemoveAll(from), os.RemoveAll(to))

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/brock-backup/brock/host/durable"
 )
 
 // takenFile lists the backups that were taken of this database, as JSON. It is what a copy
@@ -40,7 +42,7 @@ func (s *Store) Took(series string, number int, readTs uint64) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.logDir(), takenFile), b)
+	return durable.ReplaceFile(filepath.Join(s.logDir(), takenFile), b)
 }
 
 // HasTaken reports whether a backup was taken of this database, in this life of it. Only

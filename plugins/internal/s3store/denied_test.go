@@ -3,39 +3,75 @@ package s3store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/brock-backup/brock/plugins/internal/servers"
+	"github.com/brock-backup/brock/sdk"
 )
 
-// A MinIO says now and then that access is denied where it is not. Said four times,
-// it is believed.
-func TestDeniedForAMoment(t *testing.T) {
+// Stores say now and then that access is denied, or a name is a folder, where it is not
+// so. Said four times, it is believed.
+func TestRefusedForAMoment(t *testing.T) {
 	m := servers.MinIO(t)
 	direct := store(t, dial(t, m, "", nil), bucket(t, m, minio.MakeBucketOptions{}))
-	s, fault := behind(t, m, direct)
-	var puts, denials atomic.Int64
-	fault.Do(func(r *http.Request) servers.Action {
-		if r.Method == http.MethodPut && puts.Add(1) <= denials.Load() {
-			return servers.Action{Status: http.StatusForbidden, Code: "AccessDenied"}
+	for name, c := range map[string]struct {
+		said servers.Action
+		want error
+	}{
+		"denied": {servers.Action{Status: http.StatusForbidden, Code: "AccessDenied"}, sdk.ErrPermission},
+		"folder": {servers.Action{Status: http.StatusConflict, Code: "ExistingObjectIsDirectory"}, sdk.ErrInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, fault := behind(t, m, direct)
+			var puts, refusals atomic.Int64
+			fault.Do(func(r *http.Request) servers.Action {
+				if r.Method == http.MethodPut && puts.Add(1) <= refusals.Load() {
+					return c.said
+				}
+				return servers.Action{}
+			})
+			refusals.Store(2)
+			if err := s.Put(t.Context(), name+"/moment", strings.NewReader("x")); err != nil {
+				t.Errorf("refused twice: %v", err)
+			}
+			puts.Store(0)
+			refusals.Store(100)
+			if err := s.Put(t.Context(), name+"/always", strings.NewReader("x")); !errors.Is(err, c.want) || puts.Load() < 4 {
+				t.Errorf("refused for good, after %d tries: %v; want %v", puts.Load(), err, c.want)
+			}
+		})
+	}
+}
+
+// Writers share a folder that is gone whenever none of them has an object there.
+func TestFolderThatComesAndGoes(t *testing.T) {
+	several(t, func(t *testing.T, _ servers.S3, s *Store) {
+		var wg sync.WaitGroup
+		for w := range 4 {
+			wg.Go(func() {
+				for i := range 100 {
+					name := fmt.Sprintf("comes/goes/%d-%d", w, i)
+					if err := s.Put(t.Context(), name, strings.NewReader("x")); err != nil {
+						t.Errorf("Put: %v", err)
+						return
+					}
+					if err := s.Delete(t.Context(), name); err != nil {
+						t.Errorf("Delete: %v", err)
+						return
+					}
+				}
+			})
 		}
-		return servers.Action{}
+		wg.Wait()
 	})
-	denials.Store(2)
-	if err := s.Put(t.Context(), "moment", strings.NewReader("x")); err != nil {
-		t.Errorf("denied twice: %v", err)
-	}
-	puts.Store(0)
-	denials.Store(100)
-	if err := s.Put(t.Context(), "always", strings.NewReader("x")); !errors.Is(err, fs.ErrPermission) || puts.Load() < 4 {
-		t.Errorf("denied for good, after %d tries: %v; want ErrPermission", puts.Load(), err)
-	}
 }
 
 // Whoever may list and write, and not look at objects, recognises his own one by the

@@ -186,7 +186,7 @@ func (w *writing) commit(
 ) (etag string, err error) {
 	work, cancel := grace(ctx)
 	defer cancel()
-	err = retryDenied(ctx, func() error {
+	err = retryRefused(ctx, func() error {
 		w.tried = true
 		info, err := do(work)
 		etag = info.ETag

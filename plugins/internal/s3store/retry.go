@@ -49,18 +49,24 @@ func retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// retryDenied is retry for the request that makes an object visible. A MinIO that
-// is removing the last object of a folder at that moment says of a new one there
-// that access is denied: a refusal must be said four times, within a second.
-func retryDenied(ctx context.Context, f func() error) error {
+// retryRefused is retry for the request that makes an object visible. Stores on
+// file systems may refuse it while they remove the last object of its folder: such
+// a refusal must be said four times, within a second.
+func retryRefused(ctx context.Context, f func() error) error {
 	err := retry(ctx, f)
-	for pause := 100 * time.Millisecond; errors.Is(err, sdk.ErrPermission) && pause < time.Second; pause *= 2 {
+	for pause := 100 * time.Millisecond; maybePassing(err) && pause < time.Second; pause *= 2 {
 		if !sleep(ctx, pause) {
 			break
 		}
 		err = retry(ctx, f)
 	}
 	return err
+}
+
+// maybePassing recognises what MinIO says at that moment, that access is denied, and
+// what versitygw 1.8.0 says, that the name is a folder.
+func maybePassing(err error) bool {
+	return errors.Is(err, sdk.ErrPermission) || codeOf(err) == "ExistingObjectIsDirectory"
 }
 
 // sleep returns false when ctx ends.
