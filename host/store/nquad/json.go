@@ -146,13 +146,10 @@ func (b *jsonBuilder) uid(t *tree) (string, error) {
 }
 
 func (b *jsonBuilder) checkBlank(v *tree) error {
-	name := v.text[2:]
-	switch {
-	case b.del:
-		return b.errorf(v.from, "a blank node is new, and cannot be part of what is deleted, got %q", shorten(v.text))
-	case name == "" || len(name) > 256 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == '"' }):
-		return b.errorf(v.from, "%q is no name of a blank node", shorten(v.text))
-	case strings.HasPrefix(name, b.prefix):
+	if err := checkBlank(v.text, b.del); err != nil {
+		return b.errorf(v.from, "%w", err)
+	}
+	if strings.HasPrefix(v.text[2:], b.prefix) {
 		return b.errorf(v.from, "%q is taken for nodes without a uid", shorten(v.text)) // written with an escape
 	}
 	return nil
@@ -193,6 +190,10 @@ func (b *jsonBuilder) member(uid, key string, v *tree) error {
 			}
 		}
 		return nil
+	case object:
+		if len(v.keys) == 0 {
+			return nil // a client's struct that holds nothing
+		}
 	}
 	if b.del && (v.kind == text && v.text == "" || v.kind == truth && !v.truth) {
 		q.Star = true // as Dgraph does, for clients whose structs hold what is unset

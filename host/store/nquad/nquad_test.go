@@ -72,6 +72,11 @@ func TestParseRDF(t *testing.T) {
 		},
 		{`{ set { <0x1> <friend> <0x2> <0x1f> . } }`, []string{`set 0x1 <friend> 0x2 [0x1f]`}},
 		{`{ set { _:имя <имя> "x" . } }`, []string{`set _:имя <имя> default "x"`}},
+		{`{ set { _:user:1 <friend> _:a·b. } }`, []string{`set _:user:1 <friend> _:a·b`}},
+		{
+			`{ set { <_:http://example.org/a#1> <friend> <_:b> . _:b <name> "B" . } }`,
+			[]string{`set _:http://example.org/a#1 <friend> _:b`, `set _:b <name> default "B"`},
+		},
 		{
 			`{ set { <1> <s> "\t\"\\\n\u00e4\U0001F600\ud83d\ude00\'"^^<xs:string> . } }`,
 			[]string{`set 0x1 <s> string "\t\"\\\nä😀😀'"`},
@@ -164,6 +169,9 @@ func TestErrorsOfRDFNameLineAndText(t *testing.T) {
 		set(`_: <name> "x" .`):                           `a blank node without a name, got "_: <name>`,
 		`{ delete { _:a <name> * . } }`:                  `a blank node is new, and cannot be part of what is deleted, got "_:a`,
 		`{ delete { <0x1> <f> _:a . } }`:                 `a blank node is new`,
+		`{ delete { <_:a> <name> * . } }`:                `the subject: a blank node is new, and cannot be part of what is deleted, got "_:a"`,
+		set(`<_:> <name> "x" .`):                         `the subject: "_:" is no name of a blank node`,
+		set(`<0x1> <friend> <_:a b> .`):                  `the object: "_:a b" is no name of a blank node`,
 		`{ delete { <0x1> * "x" . } }`:                   `with * for the predicate, the object must be *, got "\"x\"`,
 		set(`<0x1> <n> "x" x` + strings.Repeat("y", 50)): `got "x` + strings.Repeat("y", 39) + `..."`,
 	} {
@@ -198,6 +206,7 @@ func TestParseJSON(t *testing.T) {
 				`set _:dg.0.2 <boss> 0x3`, `set 0x3 <name> string "C"`, `set _:dg.0.3 <name> string "D"`,
 			},
 		},
+		{`{"set": {"uid": "0x1", "name": "A", "friend": {}}, "delete": {"uid": "0x1", "boss": {}}}`, []string{`set 0x1 <name> string "A"`}},
 		{
 			`{"set": [{"name": "A", "friend": {"uid": "_:dg.0.1"}}]}`,
 			[]string{`set _:dg.1.1 <name> string "A"`, `set _:dg.1.1 <friend> _:dg.0.1`},

@@ -191,7 +191,8 @@ func (p *rdfParser) quad(del bool) (NQuad, error) {
 	return q, nil
 }
 
-// node reads a uid in < > or a blank node.
+// node reads a uid or a blank node. What makes a node of another's IRI a blank one stands in < >,
+// as <_:http://example.org/a>.
 func (p *rdfParser) node(what string, del bool) (string, error) {
 	rest := p.rest()
 	switch {
@@ -199,6 +200,12 @@ func (p *rdfParser) node(what string, del bool) (string, error) {
 		text, err := p.iri(what)
 		if err != nil {
 			return "", err
+		}
+		if strings.HasPrefix(text, "_:") {
+			if err := checkBlank(text, del); err != nil {
+				return "", p.errorf("the %s: %w", what, err)
+			}
+			return text, nil
 		}
 		u, err := parseUID(text)
 		if err != nil {
@@ -227,7 +234,7 @@ func (p *rdfParser) iri(what string) (string, error) {
 func (p *rdfParser) blank(del bool) (string, error) {
 	rest := p.rest()
 	n := strings.IndexFunc(rest[2:], func(r rune) bool {
-		return r != '_' && r != '-' && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r)
+		return !strings.ContainsRune("_-.:·‿⁀", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r)
 	})
 	name := rest
 	if n >= 0 {

@@ -123,6 +123,18 @@ func parseUID(text string) (uint64, error) {
 	return u, nil
 }
 
+// checkBlank refuses what cannot be a blank node, as _:name.
+func checkBlank(text string, del bool) error {
+	name := text[2:]
+	switch {
+	case del:
+		return fmt.Errorf("a blank node is new, and cannot be part of what is deleted, got %q", shorten(text))
+	case name == "" || len(name) > 4096 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == '"' }):
+		return fmt.Errorf("%q is no name of a blank node", shorten(text))
+	}
+	return nil
+}
+
 // checkPredicate refuses what cannot be the name of a predicate in a mutation.
 func checkPredicate(name string) error {
 	if err := dgraph.CheckName(name); err != nil {
