@@ -1,8 +1,11 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +36,7 @@ func parseCron(text string) (slots, error) {
 	if strings.Contains(strings.Fields(text)[0], "TZ=") && len(strings.Fields(text)) == 1 {
 		return slots{}, errors.New("a time zone, and no times")
 	}
-	parsed, err := cron.ParseStandard(text)
+	parsed, err := cron.ParseStandard(sundays(text))
 	if err != nil {
 		return slots{}, fmt.Errorf("%w; five fields are wanted: minute, hour, day of the month, month, day of the week", err)
 	}
@@ -58,6 +61,29 @@ func parseCron(text string) (slots, error) {
 	return s, nil
 }
 
+// toSunday is a day, or a range of days, that ends with Sunday as 7.
+var toSunday = regexp.MustCompile(`^(?:([0-7])-)?7(?:/([1-9]))?$`)
+
+// sundays writes 0 for the Sundays that are 7 to crontab, and not to package cron.
+func sundays(text string) string {
+	at := strings.LastIndexAny(text, " \t") + 1
+	days := strings.Split(text[at:], ",")
+	for i, day := range days {
+		m := toSunday.FindStringSubmatch(day)
+		if m == nil {
+			continue
+		}
+		from, _ := strconv.Atoi(cmp.Or(m[1], "7"))
+		step, _ := strconv.Atoi(cmp.Or(m[2], "1"))
+		var each []string
+		for d := from; d <= 7; d += step {
+			each = append(each, strconv.Itoa(d%7))
+		}
+		days[i] = strings.Join(each, ",")
+	}
+	return text[:at] + strings.Join(days, ",")
+}
+
 // next returns the first slot after t, or zero if there is none for years.
 func (s slots) next(t time.Time) time.Time {
 	if s.every > 0 {
@@ -67,9 +93,7 @@ func (s slots) next(t time.Time) time.Time {
 		t = t.In(s.loc)
 	}
 	if !s.wall {
-		spec := *s.spec
-		spec.Location = t.Location()
-		return spec.Next(t)
+		return s.everyHour(t)
 	}
 	for wall := asUTC(t); ; {
 		if wall = s.spec.Next(wall); wall.IsZero() {
@@ -78,6 +102,23 @@ func (s slots) next(t time.Time) time.Time {
 		if at := onWall(wall, t.Location()); at.After(t) {
 			return at
 		}
+	}
+}
+
+// everyHour is next where every hour is meant: between two changes of a clock it runs like
+// that of UTC. On a day without a midnight package cron itself leaves out the day.
+func (s slots) everyHour(t time.Time) time.Time {
+	for from := asUTC(t); ; from = asUTC(t).Add(-time.Nanosecond) {
+		wall := s.spec.Next(from)
+		if wall.IsZero() {
+			return time.Time{}
+		}
+		_, end := t.ZoneBounds()
+		_, offset := t.Zone()
+		if at := time.Unix(wall.Unix()-int64(offset), 0).In(t.Location()); end.IsZero() || at.Before(end) {
+			return at
+		}
+		t = end
 	}
 }
 

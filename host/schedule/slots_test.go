@@ -40,8 +40,13 @@ func TestSlotsWhenClocksChange(t *testing.T) {
 		{"30 2 * * sun", "America/New_York", "2026-03-07 00:00", "08 03:00 EDT, 15 02:30 EDT, 22 02:30 EDT"},
 		// There the day begins at 1:00.
 		{"@daily", "America/Santiago", "2026-09-05 12:00", "06 01:00 -03, 07 00:00 -03, 08 00:00 -03"},
+		{"30 * * * sun", "Asia/Beirut", "2026-03-28 12:00", "29 01:30 EEST, 29 02:30 EEST, 29 03:30 EEST"},
 		{"@weekly", "America/Santiago", "2026-09-05 12:00", "06 01:00 -03, 13 00:00 -03, 20 00:00 -03"},
 		{"TZ=Asia/Tokyo 0 9 * * *", "Europe/Berlin", "2026-03-28 00:00", "28 09:00 JST, 29 09:00 JST, 30 09:00 JST"},
+		// Sunday is 0 and 7.
+		{"0 9 * * 7", "UTC", "2026-03-28 00:00", "29 09:00 UTC, 05 09:00 UTC, 12 09:00 UTC"},
+		{"0 9 * * 1,5-7", "UTC", "2026-03-28 10:00", "29 09:00 UTC, 30 09:00 UTC, 03 09:00 UTC"},
+		{"TZ=UTC 0 9 * * 1-7/3", "UTC", "2026-03-28 10:00", "29 09:00 UTC, 30 09:00 UTC, 02 09:00 UTC"},
 		{"@every 8h", "UTC", "2026-03-28 00:00", "28 08:00 UTC, 28 16:00 UTC, 29 00:00 UTC"},
 		{"0 0 29 2 *", "UTC", "2026-03-28 00:00", "29 00:00 UTC, 29 00:00 UTC, 29 00:00 UTC"},
 	} {
@@ -99,7 +104,7 @@ func TestNoSlotIsLostInAYear(t *testing.T) {
 }
 
 func TestCronThatIsNone(t *testing.T) {
-	for _, text := range []string{"", "  ", "hourly", "* * * *", "61 * * * *", "0 0 30 2 *", "@every 5s", "@every x", "@reboot", "TZ=Europe/Berlin", "TZ=Nowhere/Land 0 * * * *", "* * * * * *"} {
+	for _, text := range []string{"", "  ", "hourly", "* * * *", "61 * * * *", "0 0 30 2 *", "@every 5s", "@every x", "@reboot", "TZ=Europe/Berlin", "TZ=Nowhere/Land 0 * * * *", "* * * * * *", "0 0 * * 8", "0 0 7 7 8-7", "0 0 * * 6-8"} {
 		if _, err := parseCron(text); err == nil {
 			t.Errorf("%q: no error", text)
 		}
