@@ -1,8 +1,11 @@
 package admin_test
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -220,6 +223,63 @@ func TestNamespaces(t *testing.T) {
 }
 
 // Nodes that many clients make at once are different ones.
+// zip packs text with gzip.
+func zip(t *testing.T, text string) string {
+	t.Helper()
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestGzip(t *testing.T) {
+	r := serve(t, admin.Config{MutateBytes: 2000, Admin: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	})}, "")
+	for _, c := range []struct{ path, contentType, body, want string }{
+		{"/alter", "", "name: string .", `"Success"`},
+		{"/mutate?commitNow=true", rdf, `{ set { <1> <name> "Alice" . } }`, `"Success"`},
+		{"/query", dql, `{ q(func: has(name)) { name } }`, `{"q":[{"name":"Alice"}]}`},
+		{"/admin", "", "what was sent", "what was sent"},
+	} {
+		if _, body := r.do("POST", c.path, zip(t, c.body), "Content-Type", c.contentType, "Content-Encoding", "gzip"); !strings.Contains(body, c.want) {
+			t.Errorf("%s: %s", c.path, body)
+		}
+		if c.path == "/admin" {
+			continue
+		}
+		_, body := r.do("POST", c.path, c.body, "Content-Type", c.contentType, "Accept-Encoding", "gzip")
+		z, err := gzip.NewReader(strings.NewReader(body))
+		if err != nil {
+			t.Errorf("%s: %v: %s", c.path, err, body)
+			continue
+		}
+		if data, err := io.ReadAll(z); err != nil || !strings.Contains(string(data), c.want) {
+			t.Errorf("%s: %v: %s", c.path, err, data)
+		}
+	}
+	for _, c := range []struct {
+		encoding, body string
+		status         int
+		want           string
+	}{
+		{"gzip", zip(t, strings.Repeat(" ", 2001)), 413, "larger than 2000 bytes"},
+		{"gzip", "{ set { } }", 400, "gzip: invalid header"},
+		{"gzip", zip(t, "{ set { } }")[:20], 400, "unexpected EOF"},
+		{"br", "?", 415, `unsupported Content-Encoding "br"`},
+	} {
+		status, body := r.do("POST", "/mutate?commitNow=true", c.body, "Content-Type", rdf, "Content-Encoding", c.encoding)
+		if message, _ := refusal(t, body); status != c.status || !strings.Contains(message, c.want) {
+			t.Errorf("%s of %d bytes: %d %s; want %d and %q", c.encoding, len(c.body), status, body, c.status, c.want)
+		}
+	}
+}
+
 func TestMutateAtOnce(t *testing.T) {
 	r := serve(t, admin.Config{}, "")
 	const clients, times = 8, 20

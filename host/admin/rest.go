@@ -18,7 +18,7 @@ func (a *Admin) backupForm(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
 	err := r.ParseForm()
 	if err == nil {
-		err = r.ParseMultipartForm(mostBody) //nolint:gosec // the body is bounded
+		err = r.ParseMultipartForm(mostBody)
 	}
 	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		refuseForm(w, errors.New("the form cannot be read")) // its own text may show what is in it

@@ -129,9 +129,9 @@ func (s *Server) shutdown(ctx context.Context) error {
 // handler is all that the server answers. Nothing is answered before the guard has looked.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/mutate", s.mutate)
-	mux.HandleFunc("/alter", s.alter)
-	mux.HandleFunc("/query", s.query)
+	mux.HandleFunc("/mutate", zipped(s.mutate))
+	mux.HandleFunc("/alter", zipped(s.alter))
+	mux.HandleFunc("/query", zipped(s.query))
 	mux.HandleFunc("/health", s.health)
 	mux.HandleFunc("/state", s.state)
 	if s.conf.Metrics != nil {

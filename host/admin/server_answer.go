@@ -2,11 +2,14 @@ package admin
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/brock-backup/brock/host"
 )
@@ -97,6 +100,42 @@ func writeData(w http.ResponseWriter, data []byte, beside dataExtensions) {
 		}
 	}
 }
+
+// zipped packs h's answers for clients that accept gzip.
+func zipped(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h(w, r)
+			return
+		}
+		z := zippers.Get().(*gzip.Writer)
+		defer zippers.Put(z)
+		z.Reset(w)
+		h(&zipWriter{w, z}, r)
+		_ = z.Close() // the client has gone
+	}
+}
+
+var zippers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // of a level that there is
+	return z
+}}
+
+type zipWriter struct {
+	http.ResponseWriter
+	z *gzip.Writer
+}
+
+func (w *zipWriter) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.Header().Set("Content-Encoding", "gzip")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *zipWriter) Write(p []byte) (int, error) { return w.z.Write(p) }
+
+// Unwrap is for http.ResponseController.
+func (w *zipWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // allowMethod refuses other methods than the one.
 func allowMethod(w http.ResponseWriter, r *http.Request, method string) bool {

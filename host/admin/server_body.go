@@ -2,29 +2,46 @@ package admin
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
 // errSlow means a client that did not send its request in time.
 var errSlow = errors.New("the request took too long to arrive")
 
-// body reads all of a request's body, at most limit bytes. Call release when it is done with.
+// errEncoding means a body that is packed in a way that nobody here unpacks.
+var errEncoding = errors.New("unsupported Content-Encoding")
+
+// body reads all of a request's body, at most limit bytes when it is unpacked. Call release when it is done with.
 // What all large ones together have in memory is bounded, and no small one waits for them.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data []byte, release func(), err error) {
 	size := r.ContentLength
 	if size > limit {
 		return nil, nil, &http.MaxBytesError{Limit: limit}
 	}
-	if size < 0 {
+	encoding := strings.ToLower(r.Header.Get("Content-Encoding"))
+	if size < 0 || encoding == "gzip" {
 		size = limit
 	}
 	control := http.NewResponseController(w)
-	in := &steady{from: http.MaxBytesReader(w, r.Body, limit), control: control, patience: s.conf.Patience, slack: s.conf.Patience}
+	var in io.Reader = &steady{from: http.MaxBytesReader(w, r.Body, limit), control: control, patience: s.conf.Patience, slack: s.conf.Patience}
+	switch encoding {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, nil, bodyError(err)
+		}
+		in = http.MaxBytesReader(w, z, limit)
+	default:
+		return nil, nil, hinted("send it plain, or as gzip", "%w %q", errEncoding, cut(encoding))
+	}
 	release = func() {}
 	var b bytes.Buffer
 	if _, err = io.CopyN(&b, in, smallBody); err == nil {
@@ -37,13 +54,18 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (data
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		release()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = errSlow
-		}
-		return nil, nil, err
+		return nil, nil, bodyError(err)
 	}
 	_ = control.SetReadDeadline(time.Time{}) // when it passes after the body, it ends the request's context
 	return b.Bytes(), release, nil
+}
+
+// bodyError says what a client has done by which a deadline passed.
+func bodyError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errSlow
+	}
+	return err
 }
 
 // change reads a body that changes data. In memory such a change is many times its text, so
@@ -89,6 +111,8 @@ func refuseBody(w http.ResponseWriter, err error) {
 	case errors.As(err, &large):
 		writeError(w, http.StatusRequestEntityTooLarge, codeInvalidRequest, hinted(
 			"send it in parts, or let brock serve take larger ones", "the request is larger than %d bytes", large.Limit))
+	case errors.Is(err, errEncoding):
+		writeError(w, http.StatusUnsupportedMediaType, codeInvalidRequest, err)
 	case errors.Is(err, errSlow):
 		writeError(w, http.StatusRequestTimeout, codeInvalidRequest, err)
 	default:
