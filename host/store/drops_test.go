@@ -276,6 +276,27 @@ func TestDropRecordsAreReserved(t *testing.T) {
 	w.check("nothing has changed")
 }
 
+// The schema of an export has the database's own predicates in it, and is taken.
+func TestOwnPredicatesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	w := newPeople(t, 2)
+	text := "[0x99] <dgraph.type>:[string] @index(exact) .\n[0x99] <dgraph.drop.op>:string .\n"
+	for _, p := range w.s.Schema() {
+		text += p.Text() + "\n"
+	}
+	for _, x := range w.s.Types() {
+		text += x.Text() + "\n"
+	}
+	before := len(w.s.Schema())
+	predicates, types, err := dgraph.ParseSchemaText(0, text)
+	w.must(err)
+	w.must(w.s.Alter(w.Context(), predicates, types))
+	if after := len(w.s.Schema()); after != before {
+		t.Errorf("%d predicates were %d", after, before)
+	}
+	w.check("nothing has changed")
+}
+
 // A type that names the records lets nobody delete one with its node.
 func TestDropRecordsAreInNoType(t *testing.T) {
 	t.Parallel()

@@ -219,7 +219,8 @@ func namespaceOf(key []byte) uint64 {
 	return k.Namespace
 }
 
-// Alter changes or adds predicates and types.
+// Alter changes or adds predicates and types. The database's own may be among them as they
+// are, which is how exports have them.
 func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, types []dgraph.TypeSchema) error {
 	return s.change(ctx, func() error {
 		ts := s.ts + 1
@@ -227,6 +228,9 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		var entries []entry
 		for i := range predicates {
 			p := &predicates[i]
+			if s.ownPredicate(p) {
+				continue
+			}
 			if err := s.alterable(p); err != nil {
 				return err
 			}
@@ -244,6 +248,9 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		}
 		for i := range types {
 			t := &types[i]
+			if was, known := s.schema.types[t.Predicate]; known && t.Reserved() && t.Text() == was.Text() {
+				continue
+			}
 			if t.Reserved() || t.Name == "" || len(t.Name) > maxName {
 				return fmt.Errorf("type %.40q: %w: names that begin with dgraph. are the database's own", t.Name, ErrReserved)
 			}
@@ -263,6 +270,16 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		s.setSchema(sc)
 		return nil
 	})
+}
+
+// ownPredicate reports whether p is one of the database's own, and not changed.
+func (s *Store) ownPredicate(p *dgraph.PredicateSchema) bool {
+	for _, own := range []dgraph.PredicateSchema{s.schema.predicates[p.Predicate].PredicateSchema, typeOf(p.Namespace), dropsOf(p.Namespace)} {
+		if p.Reserved() && p.Text() == own.Text() {
+			return true
+		}
+	}
+	return false
 }
 
 // alterable checks what the schema may become.
