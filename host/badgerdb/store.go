@@ -191,6 +191,33 @@ func (s *store) openMemtables(cut bool) error {
 	return nil
 }
 
+// RemoveEmptyLogs removes logs without a byte from a directory that nobody has open. They are
+// what a process leaves that was killed when it had just made one, or emptied one to remove
+// it, and Badger fails to open a directory that has one.
+func RemoveEmptyLogs(dir string) error {
+	held, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	for _, ext := range []string{"mem", "vlog"} {
+		paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*."+ext))
+		if err != nil {
+			return err
+		}
+		for _, p := range paths {
+			fi, err := os.Stat(p)
+			if err == nil && fi.Size() == 0 {
+				err = os.Remove(p)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // escapeGlob makes a directory's name stand for itself in a pattern.
 func escapeGlob(dir string) string {
 	var b []byte

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,11 +30,16 @@ func crashAt(n int, steps *[]string) func(string) error {
 // asKilled copies a directory as a killed process would leave it.
 func asKilled(t *testing.T, dir string) string {
 	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	for {
+		to := t.TempDir()
+		switch err := os.CopyFS(to, os.DirFS(dir)); {
+		case errors.Is(err, fs.ErrNotExist): // what was there has been renamed
+		case err != nil:
+			t.Fatal(err)
+		default:
+			return to
+		}
 	}
-	return to
 }
 
 // each runs a change with a crash at each of its steps, and looks at what the next start
@@ -229,5 +235,26 @@ func TestALogThatEndsInTheMiddle(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestALogThatAKillLeftEmptyIsNoObstacle(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir, small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutate(t, s, Mutation{Set: []Edge{{UID: 1, Predicate: pred("a"), Value: text("kept")}}})
+	killed := asKilled(t, dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"00077.mem", "000077.vlog"} {
+		if err := os.WriteFile(filepath.Join(killed, "p1", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := values(t, openStore(t, Options{Dir: killed, small: true}), pred("a"), 1), []string{"kept@"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -283,7 +283,9 @@ func openDatabases(dirs map[uint32]string, o Options) (*databases, error) {
 		}
 		var db *badger.DB
 		err := patiently(func() (err error) {
-			db, err = badger.OpenManaged(opt)
+			if err = badgerdb.RemoveEmptyLogs(dir); err == nil {
+				db, err = badger.OpenManaged(opt)
+			}
 			return err
 		})
 		if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
