@@ -36,7 +36,8 @@ type savedState struct {
 	Ns  uint64 `json:"ns"`
 	ID  string `json:"id"` // of the database, see identity.go
 
-	New int `json:"new,omitempty"` // so many groups are being made
+	Next string `json:"next,omitempty"` // the id that it is getting
+	New  int    `json:"new,omitempty"`  // so many groups are being made
 }
 
 func (s *Store) logDir() string { return filepath.Join(s.opt.Dir, logDir) }
@@ -76,7 +77,8 @@ func (s *Store) openDirs(ctx context.Context) error {
 	if saved, err = s.known(saved); err != nil {
 		return err
 	}
-	if saved == nil {
+	switch {
+	case saved == nil:
 		if saved, err = s.firstState(ctx); err != nil {
 			return err
 		}
@@ -87,6 +89,10 @@ func (s *Store) openDirs(ctx context.Context) error {
 			}
 		}
 		if err := s.saveState(*saved); err != nil {
+			return err
+		}
+	case saved.New == 0:
+		if err := s.renewID(saved); err != nil {
 			return err
 		}
 	}

@@ -1,27 +1,46 @@
 package store
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/brock-backup/brock/host/badgerdb"
 	"github.com/brock-backup/brock/host/durable"
 )
 
-// idFile says in the directory of each group which database it belongs to. Whoever puts
-// another directory in its place, as an offline restore does, takes it away: the log, and
-// what is known of backups, are not those of what is there now.
+// idFile says in the directory of each group which database it belongs to, by an id that every
+// start draws anew. Whoever puts another directory in its place, as an offline restore does,
+// takes it away, and an earlier copy has an earlier id: the log, and what is known of backups,
+// are not those of what is there now.
 const idFile = "BROCK-ID"
+
+// renewID gives the database the id of this start. A crash leaves directories with the one
+// before and with the next, which the state both knows.
+func (s *Store) renewID(saved *savedState) error {
+	if saved.Next == "" {
+		saved.Next = rand.Text()
+		if err := s.saveState(*saved); err != nil {
+			return err
+		}
+	}
+	if err := markGroups(s.opt.Dir, saved.Next); err != nil {
+		return err
+	}
+	saved.ID, saved.Next = saved.Next, ""
+	return s.saveState(*saved)
+}
 
 // known returns the state if it is that of the directories, or nil if it is of no use any more.
 func (s *Store) known(saved *savedState) (*savedState, error) {
 	if saved == nil || saved.New != 0 {
 		return saved, nil
 	}
-	same, err := s.marked(saved.ID)
+	same, err := s.marked(saved.ID, saved.Next)
 	if err != nil || same {
 		return saved, err
 	}
@@ -39,8 +58,8 @@ func (s *Store) known(saved *savedState) (*savedState, error) {
 	return nil, nil
 }
 
-// marked reports whether all groups belong to the database with that id.
-func (s *Store) marked(id string) (bool, error) {
+// marked reports whether all groups have one of the ids.
+func (s *Store) marked(ids ...string) (bool, error) {
 	dirs, err := badgerdb.FindGroups(s.opt.Dir)
 	if err != nil {
 		return false, err
@@ -50,7 +69,7 @@ func (s *Store) marked(id string) (bool, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		if id == "" || string(b) != id {
+		if len(b) == 0 || !slices.Contains(ids, string(b)) {
 			return false, nil
 		}
 	}

@@ -362,6 +362,58 @@ func TestADatabaseThatWasReplacedOffline(t *testing.T) {
 	}
 }
 
+// A copy of the groups alone leaves the log where it is, which tells of what came later.
+func TestAnEarlierCopyThatWasPutBack(t *testing.T) {
+	dir := t.TempDir()
+	s := must(Open(t.Context(), Options{Dir: dir, small: true}))
+	setText(t, s, pred("a"), 1, "old")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	group, copied := filepath.Join(dir, "p1"), t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(group)); err != nil {
+		t.Fatal(err)
+	}
+	s = must(Open(t.Context(), Options{Dir: dir, small: true}))
+	setText(t, s, pred("a"), 1, "new")
+	if err := s.Took("series", 1, s.State().MaxTs); err != nil {
+		t.Fatal(err)
+	}
+	readTs := s.State().MaxTs
+	if err := errors.Join(s.Close(), os.RemoveAll(group), os.CopyFS(group, os.DirFS(copied))); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, Options{Dir: dir, small: true})
+	if s.HasTaken("series", 1, readTs) {
+		t.Error("an incremental backup could follow one of what came later")
+	}
+	wantValues(t, s, pred("a"), 1, "old@")
+}
+
+func TestACrashWhileADatabaseGetsItsNextID(t *testing.T) {
+	dir := t.TempDir()
+	s := must(Open(t.Context(), Options{Dir: dir, Groups: 2, small: true}))
+	setText(t, s, pred("a"), 1, "kept")
+	if err := errors.Join(s.Took("series", 1, 2), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	saved := must(s.readState())
+	saved.Next = "NEXT"
+	if err := errors.Join(s.saveState(*saved), os.WriteFile(filepath.Join(dir, "p2", idFile), []byte(saved.Next), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s = must(Open(t.Context(), Options{Dir: dir, small: true}))
+		if !s.HasTaken("series", 1, 2) {
+			t.Error("no incremental backup could follow")
+		}
+		wantValues(t, s, pred("a"), 1, "kept@")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestANewFileSystem(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
