@@ -33,7 +33,7 @@ type Metrics struct {
 	backupGood                                     *prometheus.GaugeVec     // by location and type
 	backupBad, restoreGood, pruneGood              *prometheus.GaugeVec     // by location
 	backupBytes, backupEntries                     *prometheus.GaugeVec     // by location and type
-	backupDamaged, verifyDamaged                   *prometheus.GaugeVec     // by location
+	backupDamaged                                  *prometheus.GaugeVec     // by location
 	pruneSeries, pruneBytes                        *prometheus.CounterVec   // by location
 
 	mu     sync.Mutex
@@ -73,7 +73,6 @@ func NewMetrics(version string) *Metrics {
 		backupBytes:   gauge("brock_backup_bytes", "What the latest backup stored, by type.", "location", "type"),
 		backupEntries: gauge("brock_backup_entries", "Entries of the latest backup, by type.", "location", "type"),
 		backupDamaged: gauge("brock_backup_damaged_keys", "Keys of the database that the latest backup left out because they could not be read.", "location"),
-		verifyDamaged: gauge("brock_verify_damaged_backups", "Backups in which the latest verification found damage.", "location"),
 		pruneSeries:   counter("brock_prune_removed_series_total", "Series that were removed.", "location"),
 		pruneBytes:    counter("brock_prune_removed_bytes_total", "Bytes of objects that were removed.", "location"),
 	}
@@ -82,7 +81,7 @@ func NewMetrics(version string) *Metrics {
 	m.reg.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		m.backupTime, m.restoreTime, m.verifyTime, m.pruneTime, m.backups, m.restores, m.verifies, m.prunes,
-		m.backupGood, m.backupBad, m.restoreGood, m.pruneGood, m.backupBytes, m.backupEntries, m.backupDamaged, m.verifyDamaged,
+		m.backupGood, m.backupBad, m.restoreGood, m.pruneGood, m.backupBytes, m.backupEntries, m.backupDamaged,
 		m.pruneSeries, m.pruneBytes, collector(m.collectPlaces),
 	)
 	return m
@@ -161,19 +160,12 @@ func (m *Metrics) Verify(location string, report *host.VerifyReport, took time.D
 		m.verifies.WithLabelValues(location, result(err)).Inc()
 		return
 	}
-	damaged := 0
-	for i := range report.Backups {
-		if len(report.Backups[i].Problems) > 0 {
-			damaged++
-		}
-	}
 	outcome := result(nil)
-	if damaged > 0 {
+	if !report.OK() {
 		outcome = "damaged"
 	}
 	m.verifies.WithLabelValues(location, outcome).Inc()
 	m.verifyTime.WithLabelValues().Observe(took.Seconds())
-	m.verifyDamaged.WithLabelValues(location).Set(float64(damaged))
 	m.verified(location, report)
 }
 

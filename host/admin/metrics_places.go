@@ -30,6 +30,8 @@ type place struct {
 type known struct {
 	Series   string    `json:"series"`
 	Verified time.Time `json:"verified"` // when every byte was read and nothing was wrong; zero: never
+
+	Damage host.VerifyMode `json:"damage,omitempty"` // the mode that found it damaged, plus 1; 0: it is not, or no longer
 }
 
 // Covered is how long a verification counts that has read every byte of a backup.
@@ -46,9 +48,21 @@ func (p *place) coverage(now time.Time) (ratio float64, ok bool) {
 	return float64(covered) / float64(max(len(p.Backups), 1)), len(p.Backups) > 0
 }
 
+// damaged counts backups that are known to be damaged. What a verification of one series has
+// found stays true when the next one looks at another.
+func (p *place) damaged() (n int) {
+	for _, b := range p.Backups {
+		if b.Damage > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 var (
 	locationBackups = ofGauge("brock_location_backups", "Backups that a location has.", "location")
 	verifyGood      = ofGauge("brock_verify_last_success_timestamp_seconds", "When a verification found nothing wrong for the last time.", "location")
+	verifyDamaged   = ofGauge("brock_verify_damaged_backups", "Backups that were found to be damaged, and by no verification since to be sound.", "location")
 	verifyCoverage  = ofGauge("brock_verify_coverage_ratio", "Share of a location's backups of which a verification has read every byte within 30 days, and found nothing wrong.", "location")
 )
 
@@ -57,6 +71,9 @@ func (m *Metrics) collectPlaces(out chan<- prometheus.Metric) {
 	defer m.mu.Unlock()
 	for location, p := range m.places {
 		verifyGood.sendTime(out, p.Verified, location)
+		if len(p.Backups) > 0 {
+			verifyDamaged.send(out, float64(p.damaged()), location)
+		}
 		if !p.listed {
 			continue
 		}
@@ -74,9 +91,9 @@ func (m *Metrics) Listed(location string, all []manifest.Manifest) {
 		return
 	}
 	location = m.location(location)
-	latest := map[string]time.Time{}
+	now, latest := m.now(), map[string]time.Time{}
 	for i := range all {
-		if kind, t := kindOf(&all[i]), all[i].Taken(); t.After(latest[kind]) {
+		if kind, t := kindOf(&all[i]), all[i].Taken(); t.After(latest[kind]) && !t.After(now) { // else a clock was wrong
 			latest[kind] = t
 		}
 	}
@@ -93,7 +110,7 @@ func (m *Metrics) Listed(location string, all []manifest.Manifest) {
 		for i := range all {
 			p.add(&all[i])
 			if b := before[placeKey(all[i].Path, all[i].ID())]; b != nil {
-				p.Backups[placeKey(all[i].Path, all[i].ID())].Verified = b.Verified
+				p.Backups[placeKey(all[i].Path, all[i].ID())] = b
 			}
 		}
 	})
@@ -129,11 +146,15 @@ func (m *Metrics) verified(location string, report *host.VerifyReport) {
 				b = &known{Series: series}
 				p.Backups[placeKey(r.Path, r.ID)] = b
 			}
-			switch {
-			case len(r.Problems) > 0:
-				b.Verified = time.Time{}
-			case report.Mode >= host.VerifyDeep:
+			if len(r.Problems) > 0 {
+				b.Verified, b.Damage = time.Time{}, max(b.Damage, report.Mode+1)
+				continue
+			}
+			if report.Mode >= host.VerifyDeep {
 				b.Verified = now
+			}
+			if report.Mode+1 >= b.Damage {
+				b.Damage = 0
 			}
 		}
 	})

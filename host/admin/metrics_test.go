@@ -179,6 +179,12 @@ func TestCoverage(t *testing.T) {
 	if got := metric(t, m, `brock_verify_damaged_backups{location="/backups"}`); got != "1" {
 		t.Errorf("%s are damaged", got)
 	}
+	m.Verify(at, report(host.VerifyDeep, "", &all[2]), 0, nil)
+	m.Verify(at, report(host.VerifyShallow, "", &all[0], &all[1]), 0, nil)
+	m.Listed(at, append(all, *taken("b", 2)))
+	if got := metric(t, m, `brock_verify_damaged_backups{location="/backups"}`); got != "1" {
+		t.Errorf("after a look at another series, and a shallow one, %s are damaged", got)
+	}
 	now = now.Add(Covered - time.Hour)
 	m.Verify(at, report(host.VerifyDeep, "", &all[2], taken("b", 2)), 0, nil)
 	covers("0.75")
@@ -186,12 +192,27 @@ func TestCoverage(t *testing.T) {
 	covers("0.5")
 	m.Prune(at, &host.PruneResult{Series: []host.PrunedSeries{{ID: "a"}}, Kept: []host.KeptSeries{{ID: "b"}}}, 0, nil)
 	covers("1")
+	if got := metric(t, m, `brock_verify_damaged_backups{location="/backups"}`); got != "0" {
+		t.Errorf("when they are removed, %s are damaged", got)
+	}
 	const full = `brock_backup_last_success_timestamp_seconds{location="/backups",type="full"}`
 	before := metric(t, m, full)
 	m.Listed(at, nil) // somebody has removed them
 	covers("")
 	if got := metric(t, m, full); got != "" || before == "" {
 		t.Errorf("the latest full backup is of %q, and when there is none of %q", before, got)
+	}
+}
+
+// A backup that a wrong clock has dated in the future does not hide that there are no later ones.
+func TestLastSuccessIsNotInTheFuture(t *testing.T) {
+	m := NewMetrics("v1")
+	m.now = func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+	ahead := *taken("c", 1)
+	ahead.Path = "dgraph.20361121.000000.000"
+	m.Listed("/backups", []manifest.Manifest{*taken("a", 1), ahead})
+	if got := metric(t, m, `brock_backup_last_success_timestamp_seconds{location="/backups",type="full"}`); got != "1.7952228e+09" {
+		t.Errorf("the last full backup is of %s", got)
 	}
 }
 
@@ -203,6 +224,7 @@ func TestVerificationsAreRemembered(t *testing.T) {
 	m.Keep(file, nil)
 	m.Listed(at, all)
 	m.Verify(at, report(host.VerifyDeep, "", &all[0]), 0, nil)
+	m.Verify(at, report(host.VerifyDeep, "b/1", taken("b", 1)), 0, nil)
 	const last, ratio = `brock_verify_last_success_timestamp_seconds{location="/backups"}`, `brock_verify_coverage_ratio{location="/backups"}`
 	want := metric(t, m, last)
 
@@ -210,6 +232,9 @@ func TestVerificationsAreRemembered(t *testing.T) {
 	again.Keep(file, nil)
 	if got := metric(t, again, last); got != want || want == "" {
 		t.Errorf("after a restart the last verification is %q; want %q", got, want)
+	}
+	if got := metric(t, again, `brock_verify_damaged_backups{location="/backups"}`); got != "1" {
+		t.Errorf("after a restart %s are damaged", got)
 	}
 	again.Listed(at, all)
 	if got := metric(t, again, ratio); got != "0.5" {
