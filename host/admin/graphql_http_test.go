@@ -28,7 +28,6 @@ func TestFormsOfRequests(t *testing.T) {
 		{"GET", "?query=" + url.QueryEscape("query($id: String!) { task(input: {id: $id}) { kind } }") + "&variables=" + url.QueryEscape(`{"id":"0x1"}`), "", "", "task does not exist or has expired"},
 		{"GET", "?query=" + url.QueryEscape("mutation { draining(enable: true) { response { code } } }"), "", "", "resolving draining failed because a mutation needs a POST"},
 		{"GET", "?query=" + url.QueryEscape(health) + "&variables=[", "", "", "the variables are not valid JSON"},
-		{"GET", "", "", "", "there is no query"},
 		{"POST", "", "", health, "Unrecognised Content-Type"},
 		{"POST", "", "text/plain", health, "Unrecognised Content-Type"},
 		{"POST", "", "application/x-www-form-urlencoded", "query=" + url.QueryEscape(health), "Unrecognised Content-Type"},
@@ -46,6 +45,24 @@ func TestFormsOfRequests(t *testing.T) {
 	}
 	if d.node.Operations.Store.Draining() {
 		t.Error("a GET has changed something")
+	}
+}
+
+// Whoever takes HTML and asks nothing gets the page.
+func TestWhoGetsThePage(t *testing.T) {
+	d := newDesk(t)
+	for accept, want := range map[string]bool{
+		"": true, "*/*": true, "text/html,application/xhtml+xml,*/*;q=0.8": true, "application/json": false, "application/graphql-response+json": false,
+	} {
+		for query, want := range map[string]bool{"": want, "?x=y": want, "?query={health{status}}": false} {
+			r := httptest.NewRequest(http.MethodGet, "/admin"+query, nil)
+			r.Header.Set("Accept", accept)
+			w := httptest.NewRecorder()
+			d.ServeHTTP(w, r)
+			if got := strings.HasPrefix(w.Body.String(), "<!doctype html>"); got != want || !want && !json.Valid(w.Body.Bytes()) {
+				t.Errorf("GET /admin%s by who accepts %q: %.200s", query, accept, w.Body)
+			}
+		}
 	}
 }
 

@@ -21,11 +21,12 @@ var (
 	pageScript string
 )
 
-// wantsPage reports whether a request is that of a browser which has nothing to ask yet. The
-// page holds nothing that is not in Brock's source.
+// wantsPage reports whether a request is that of somebody who has nothing to ask yet, and takes
+// HTML. The page holds nothing that is not in Brock's source.
 func wantsPage(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.URL.Path == "/admin" || r.URL.Path == "/admin/") &&
-		!r.URL.Query().Has("query") && strings.Contains(r.Header.Get("Accept"), "text/html")
+		!r.URL.Query().Has("query") && (accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*"))
 }
 
 // page answers a browser.
