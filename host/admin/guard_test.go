@@ -183,7 +183,8 @@ func TestAuthToken(t *testing.T) {
 	for _, given := range []string{"", "wrong", token + "x", token[1:]} {
 		for _, path := range []string{"/alter", "/admin", "/admin/backup"} {
 			status, body := r.do("POST", path, "name: string .", "X-Dgraph-AuthToken", given)
-			if want := `{"errors":[{"message":"Invalid X-Dgraph-AuthToken","extensions":{"code":"ErrorUnauthorized"}}]}`; status != 200 || body != want {
+			want := `{"errors":[{"message":"Invalid X-Dgraph-AuthToken","extensions":{"code":"ErrorUnauthorized","hint":"the request came from 127.0.0.1"}}]}`
+			if status != 403 || body != want {
 				t.Errorf("%s with %q: %d %s", path, given, status, body)
 			}
 		}

@@ -164,7 +164,7 @@ func (s *Server) handler() http.Handler {
 		}
 		if err := s.guard.authorize(r); err != nil {
 			s.log.Warn("refused", "from", from, "method", r.Method, "path", cut(r.URL.Path), "reason", err)
-			writeError(rec, http.StatusOK, codeUnauthorized, err)
+			writeError(rec, http.StatusForbidden, codeUnauthorized, hinted("the request came from "+from, "%w", err))
 			return
 		}
 		mux.ServeHTTP(rec, r)
