@@ -203,3 +203,35 @@ fragment TypeRef on __Type { `+ref+` }`, nil)
 		t.Errorf("the schema is %.300s", a.text)
 	}
 }
+
+// What introspection has had since 2021 is answered, too.
+func TestLaterIntrospection(t *testing.T) {
+	d := newDesk(t)
+	a := d.done(`query IntrospectionQuery {
+  __schema { description queryType { name }
+    types { kind name ... T } directives { name isRepeatable args(includeDeprecated: true) { name } }
+  }
+}
+fragment T on __Type { specifiedByURL isOneOf inputFields(includeDeprecated: true) { name isDeprecated deprecationReason } }`, nil)
+	if v := a.at(t, "__schema", "description"); v != nil {
+		t.Errorf("the schema is described as %v", v)
+	}
+	directives, _ := a.at(t, "__schema", "directives").([]any)
+	for _, v := range directives {
+		if m, _ := v.(map[string]any); m["isRepeatable"] != false || m["name"] == "" {
+			t.Errorf("a directive is %v", m)
+		}
+	}
+	if len(directives) == 0 || !strings.Contains(a.text, `"isOneOf":null`) {
+		t.Errorf("the answer is %.300s", a.text)
+	}
+	if a := d.done(`{ # ä
+		a: __schema { description directives { isRepeatable } } b: __schema { description directives { isRepeatable } } }`, nil); !strings.Contains(a.text, `"b":{"description":null,"directives":[{"isRepeatable":false}`) {
+		t.Errorf("the answer is %s", a.text)
+	}
+	for _, query := range []string{`{ __schema { directives { x: isRepeatable } } }`, `{ __schema { description nobody } }`, `{ health { description } }`} {
+		if a := d.graphql(query, nil); !strings.Contains(a.errors(), "Cannot query field") {
+			t.Errorf("%s: %s", query, a.text)
+		}
+	}
+}
