@@ -28,7 +28,7 @@ const (
 	mostBody       = 1 << 20
 	mostQuery      = 64 << 10 // of its text; what it means takes 100 times as much, and its variables do not
 	mostDepth      = 20       // introspection queries of clients have up to 15
-	mostSelections = 5000
+	mostSelections = 1000     // introspection queries have up to 200; each of them may be answered by thousands of fields
 	mostPairs      = 200_000
 	mostOperations = 16 // that reach for a destination, in one request
 	mostParallel   = 4
