@@ -55,7 +55,7 @@ func NewAdmin(node *Node, tasks *Tasks, log hclog.Logger) (*Admin, error) {
 	a.schema, err = graphql.ParseSchema(schemaText, &resolver{a},
 		graphql.UseStringDescriptions(), graphql.UseFieldResolvers(), graphql.MaxDepth(mostDepth),
 		graphql.MaxSelections(mostSelections), graphql.OverlapValidationLimit(mostPairs), graphql.MaxParallelism(mostParallel),
-		graphql.MaxQueryLength(mostQuery), graphql.Logger(panicLog{log}), graphql.PanicHandler(panicLog{log}))
+		graphql.MaxQueryLength(mostQuery), graphql.Tracer(variablesCheck{}), graphql.Logger(panicLog{log}), graphql.PanicHandler(panicLog{log}))
 	if err != nil {
 		return nil, fmt.Errorf("schema of /admin: %w", err)
 	}
@@ -170,7 +170,8 @@ type gqlTracing struct {
 type call struct {
 	safe       bool
 	operations atomic.Int32
-	also       chan error // of fields that answer something beside their error
+	also       chan error            // of fields that answer something beside their error
+	refused    *gqlerrors.QueryError // why nothing was executed
 }
 
 type callKey struct{}
@@ -186,6 +187,9 @@ func (a *Admin) execute(ctx context.Context, q gqlRequest) *gqlResponse {
 	answer := &gqlResponse{Data: res.Data}
 	for _, e := range res.Errors {
 		answer.Errors = append(answer.Errors, scrub(e))
+	}
+	if c.refused != nil {
+		answer = &gqlResponse{Errors: []*gqlerrors.QueryError{c.refused}}
 	}
 	close(c.also)
 	for err := range c.also {

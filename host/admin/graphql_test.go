@@ -342,6 +342,41 @@ func TestErrorsOverGraphQL(t *testing.T) {
 	}
 }
 
+// A variable that is not of its type is named, and nothing of its request is done.
+func TestVariablesOfAnotherType(t *testing.T) {
+	d := newDesk(t)
+	d.set("first")
+	for _, c := range []struct{ declared, field, value, at, want string }{
+		{"BackupInput!", "backup(input: $v) { taskId }", `{"destination":5}`, "v.destination", "String"},
+		{"BackupInput!", "backup(input: $v) { taskId }", `{"destination":["/x"]}`, "v.destination", "String"},
+		{"BackupInput!", "backup(input: $v) { taskId }", `{"destination":"/x","secretKey":12}`, "v.secretKey", "String"},
+		{"BackupInput!", "backup(input: $v) { taskId }", `{"destination":"/x","forceFull":"true"}`, "v.forceFull", "Boolean"},
+		{"RestoreInput!", "restore(input: $v) { code }", `{"location":"/x","backupNum":"1"}`, "v.backupNum", "Int"},
+		{"RestoreInput!", "restore(input: $v) { code }", `{"location":"/x","backupNum":1.5}`, "v.backupNum", "Int"},
+		{"RestoreInput!", "restore(input: $v) { code }", `{"location":"/x","backupNum":3000000000}`, "v.backupNum", "Int"},
+		{"Int = 1", `restore(input: {location: "/x", backupNum: $v}) { code }`, `"1"`, "v", "Int"},
+		{"UInt64!", "assign(input: {what: UID, num: $v}) { response { startId } }", `-1`, "v", "UInt64"},
+	} {
+		var value any
+		if err := json.Unmarshal([]byte(c.value), &value); err != nil {
+			t.Fatal(err)
+		}
+		a := d.graphql("mutation($v: "+c.declared+") { draining(enable: true) { response { code } } "+c.field+" }", map[string]any{"v": value})
+		if want := `Variable "v" has invalid value at ` + c.at + ": it is no " + c.want; a.errors() != want || a.Data != nil {
+			t.Errorf("%s\n got %s\nwant %s", c.value, a.text, want)
+		}
+	}
+	if d.node.Operations.Store.Draining() {
+		t.Error("what stands before the variable was done")
+	}
+	b := map[string]any{"destination": d.backups, "accessKey": nil, "anonymous": false, "forceFull": true, "prove": nil}
+	d.done(`mutation($i: BackupInput!) { backup(input: $i) { taskId } }`, map[string]any{"i": b})
+	v := map[string]any{"location": d.backups, "mode": nil, "backupNum": 1.0, "backupId": nil}
+	if a := d.done(`mutation($i: VerifyInput!) { verify(input: $i) { outcome { ok } } }`, map[string]any{"i": v}); a.at(t, "verify", "outcome", "ok") != true {
+		t.Errorf("verify says %s", a.text)
+	}
+}
+
 // Twenty backups at once: each is taken or refused because too many wait, and those that
 // are taken make a series without holes.
 func TestTwentyBackupsAtOnce(t *testing.T) {
@@ -411,6 +446,13 @@ func TestOneRequestIsBounded(t *testing.T) {
 	if a := d.graphql(bomb, nil); len(a.Errors) == 0 {
 		t.Errorf("a bomb of fragments: %.300s", a.text)
 	}
+	var wide strings.Builder // a short text whose answer would have megabytes
+	for i := range 400 {
+		fmt.Fprintf(&wide, " s%d: __schema { types { fields { name } } }", i)
+	}
+	if a := d.graphql("{"+wide.String()+"}", nil); !strings.Contains(a.errors(), "too many selections") {
+		t.Errorf("a wide query: %.300s", a.text)
+	}
 	if status, text := d.ask(http.MethodPost, d.url, "application/json", `{"query":"`+strings.Repeat("#", mostBody)+`"}`); !strings.Contains(text, "larger than") {
 		t.Errorf("a large body: %d %.300s", status, text)
 	}
@@ -420,10 +462,3 @@ func TestOneRequestIsBounded(t *testing.T) {
 		}
 	}
 }
-	var wide strings.Builder // a short text whose answer would have megabytes
-	for i := range 400 {
-		fmt.Fprintf(&wide, " s%d: __schema { types { fields { name } } }", i)
-	}
-	if a := d.graphql("{"+wide.String()+"}", nil); !strings.Contains(a.errors(), "too many selections") {
-		t.Errorf("a wide query: %.300s", a.text)
-	}

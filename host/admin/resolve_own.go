@@ -16,7 +16,7 @@ type VerifyInput struct {
 	Location  string
 	BackupID  *string
 	BackupNum *int32
-	Mode      string
+	Mode      *string
 	Credentials
 }
 
@@ -27,7 +27,7 @@ type VerifyPayload struct {
 	Outcome  *VerifyOutcome
 }
 
-var verifyModes = map[string]host.VerifyMode{"SHALLOW": host.VerifyShallow, "DEEP": host.VerifyDeep, "RESTORE": host.VerifyRestore}
+var verifyModes = map[string]host.VerifyMode{"": host.VerifyDeep, "SHALLOW": host.VerifyShallow, "DEEP": host.VerifyDeep, "RESTORE": host.VerifyRestore}
 
 // Verify queues a verification. Damage is in its outcome; an error means that it could not be
 // found out.
@@ -39,7 +39,7 @@ func (r *resolver) Verify(ctx context.Context, args struct{ Input VerifyInput })
 	if value(in.BackupNum) < 0 {
 		return nil, misused("verify", "backupNum value should be equal or greater than zero")
 	}
-	req := host.VerifyRequest{Series: value(in.BackupID), Number: int(value(in.BackupNum)), Mode: verifyModes[in.Mode]}
+	req := host.VerifyRequest{Series: value(in.BackupID), Number: int(value(in.BackupNum)), Mode: verifyModes[value(in.Mode)]}
 	at := in.location(in.Location)
 	task, err := r.start(ctx, TaskVerify, func(ctx context.Context) (*Outcome, error) {
 		report, err := r.operations().Verify(ctx, at, req)
