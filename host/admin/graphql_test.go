@@ -377,6 +377,17 @@ func TestVariablesOfAnotherType(t *testing.T) {
 	}
 }
 
+// The state is asked for as Dgraph's documentation shows it.
+func TestTheDocumentedState(t *testing.T) {
+	d := newDesk(t)
+	d.set("first")
+	a := d.done(`query { state { groups { id members { id groupId addr leader amDead } tablets { predicate groupId space readOnly } }
+		zeros { id groupId addr leader } maxUID maxTxnTs maxRaftId cid license { user enabled maxNodes expiryTs } } }`, nil)
+	if a.at(t, "state", "groups", 0, "members", 0, "leader") != true || a.at(t, "state", "license") != nil {
+		t.Errorf("the state is %s", a.text)
+	}
+}
+
 // Twenty backups at once: each is taken or refused because too many wait, and those that
 // are taken make a series without holes.
 func TestTwentyBackupsAtOnce(t *testing.T) {

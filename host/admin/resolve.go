@@ -213,6 +213,15 @@ func (u *UInt64) set(v float64, n uint64) error {
 	return nil
 }
 
+// An Int64 is a whole number that may be negative. It only is answered.
+type Int64 int64
+
+// ImplementsGraphQLType makes it the scalar of that name.
+func (*Int64) ImplementsGraphQLType(name string) bool { return name == "Int64" }
+
+// UnmarshalGraphQL takes none: no input has one.
+func (*Int64) UnmarshalGraphQL(any) error { return errors.New("no Int64 is expected") }
+
 // A DateTime is a moment.
 type DateTime struct{ time.Time }
 

@@ -16,7 +16,7 @@ import (
 // NodeState is Dgraph's.
 type NodeState struct {
 	Instance, Address, Status, Group, Version *string
-	Uptime, LastEcho                          *UInt64
+	Uptime, LastEcho                          *Int64
 	Ongoing, Indexing, EeFeatures             *[]*string
 }
 
@@ -25,7 +25,7 @@ func (r *resolver) Health() *[]*NodeState {
 	var all []NodeState
 	for _, h := range r.a.node.Health() {
 		all = append(all, NodeState{
-			&h.Instance, &h.Address, &h.Status, &h.Group, &h.Version, new(UInt64(h.Uptime)), new(UInt64(h.LastEcho)),
+			&h.Instance, &h.Address, &h.Status, &h.Group, &h.Version, new(Int64(h.Uptime)), new(Int64(h.LastEcho)),
 			pointers(h.Ongoing), pointers(h.Indexing), pointers(h.EEFeatures),
 		})
 	}
@@ -40,7 +40,16 @@ type MembershipState struct {
 	MaxUID, MaxNsID, MaxTxnTs, MaxRaftID *UInt64
 	Removed                              *[]*ClusterMember
 	CID                                  *string
+	License                              *License // none: nobody needs one
 	Namespaces                           *[]*UInt64
+}
+
+// License is Dgraph's.
+type License struct {
+	User     *string
+	MaxNodes *UInt64
+	ExpiryTs *Int64
+	Enabled  *bool
 }
 
 // ClusterGroup is Dgraph's.
