@@ -97,7 +97,7 @@ func (a *Admin) admin(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, a.execute(r.Context(), q))
 }
 
-// A gqlRequest is what GraphQL over HTTP sends. Extensions are of no meaning here.
+// A gqlRequest is what GraphQL over HTTP sends. Extensions may name a query by its digest.
 type gqlRequest struct {
 	Query         string          `json:"query"`
 	OperationName string          `json:"operationName"`
@@ -107,13 +107,24 @@ type gqlRequest struct {
 	safe bool // by GET, which changes nothing
 }
 
+// errPersisted has a client send the query that it has named by its digest, in the words for which
+// clients look.
+var errPersisted = errors.New("PersistedQueryNotSupported")
+
+func (q *gqlRequest) persisted() bool {
+	return bytes.Contains(q.Extensions, []byte(`"persistedQuery"`))
+}
+
 // readRequest never says what the body or the variables are: they may hold secrets.
 func readRequest(w http.ResponseWriter, r *http.Request) (q gqlRequest, err error) {
 	if r.Method != http.MethodPost {
 		values := r.URL.Query()
-		q = gqlRequest{Query: values.Get("query"), OperationName: values.Get("operationName"), safe: true}
+		q = gqlRequest{Query: values.Get("query"), OperationName: values.Get("operationName"), Extensions: []byte(values.Get("extensions")), safe: true}
 		if text := values.Get("variables"); text != "" && json.Unmarshal([]byte(text), &q.Variables) != nil {
 			return q, hinted("send an object, as in variables={}", "the variables are not valid JSON")
+		}
+		if q.Query == "" && q.persisted() {
+			return q, errPersisted
 		}
 		if q.Query == "" {
 			return q, hinted("POST it, or give ?query=", "there is no query")
@@ -140,6 +151,9 @@ func readRequest(w http.ResponseWriter, r *http.Request) (q gqlRequest, err erro
 			what = "the body is not a GraphQL request"
 		}
 		return q, hinted(`it is {"query": "...", "variables": {...}, "operationName": "..."}`, "%s", what)
+	}
+	if q.Query == "" && q.persisted() {
+		return q, errPersisted
 	}
 	if strings.TrimSpace(q.Query) == "" {
 		return q, errors.New("there is no query in the request")

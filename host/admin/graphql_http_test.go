@@ -28,6 +28,8 @@ func TestFormsOfRequests(t *testing.T) {
 		{"GET", "?query=" + url.QueryEscape("query($id: String!) { task(input: {id: $id}) { kind } }") + "&variables=" + url.QueryEscape(`{"id":"0x1"}`), "", "", "task does not exist or has expired"},
 		{"GET", "?query=" + url.QueryEscape("mutation { draining(enable: true) { response { code } } }"), "", "", "resolving draining failed because a mutation needs a POST"},
 		{"GET", "?query=" + url.QueryEscape(health) + "&variables=[", "", "", "the variables are not valid JSON"},
+		{"GET", "?extensions=" + url.QueryEscape(`{"persistedQuery":{"version":1,"sha256Hash":"x"}}`), "", "", "PersistedQueryNotSupported"},
+		{"POST", "", "application/json", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"x"}}}`, "PersistedQueryNotSupported"},
 		{"POST", "", "", health, "Unrecognised Content-Type"},
 		{"POST", "", "text/plain", health, "Unrecognised Content-Type"},
 		{"POST", "", "application/x-www-form-urlencoded", "query=" + url.QueryEscape(health), "Unrecognised Content-Type"},

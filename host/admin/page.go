@@ -26,7 +26,7 @@ var (
 func wantsPage(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.URL.Path == "/admin" || r.URL.Path == "/admin/") &&
-		!r.URL.Query().Has("query") && (accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*"))
+		!r.URL.Query().Has("query") && !r.URL.Query().Has("extensions") && (accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*"))
 }
 
 // page answers a browser.
