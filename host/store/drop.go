@@ -162,6 +162,10 @@ func (s *Store) tell(d dgraph.Drop, ts uint64) (entry, uint64, error) {
 		at.Namespace, value = 0, fmt.Sprintf("DROP_NS;%#x", d.Namespace)
 	}
 	s.mu.Lock()
+	if s.uid >= maxUID {
+		s.mu.Unlock()
+		return entry{}, 0, errNoUIDs
+	}
 	s.uid++
 	uid := s.uid
 	s.mu.Unlock()

@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/brock-backup/brock/host/dgraph"
 )
@@ -92,6 +94,55 @@ func TestTheHighestUIDLeavesSomeForNewNodes(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestManyValuesOfOneListAreDeleted(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir()})
+	const n = 20_000 // reading all of them for each one takes a minute
+	var set, del Mutation
+	for i := range n {
+		e := Edge{UID: 1, Predicate: pred("tags"), Value: text(fmt.Sprint("tag ", i))}
+		set.Set = append(set.Set, e)
+		if i%2 == 0 {
+			del.Del = append(del.Del, e)
+		}
+	}
+	mutate(t, s, set)
+	began := time.Now()
+	mutate(t, s, del)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := values(t, s, pred("tags"), 1); len(got) != n/2 {
+		t.Errorf("%d values are left, want %d", len(got), n/2)
+	}
+}
+
+// Clusters give out uids near the end of all that there are, and their databases are served, too.
+func TestHighUIDs(t *testing.T) {
+	const high = 0xfffd8d72745f0650
+	s := openStore(t, Options{Dir: t.TempDir()})
+	mutate(t, s, Mutation{Set: []Edge{{UID: high, Predicate: pred("name"), Value: text("high")}}})
+	for range 2 {
+		uid, err := s.NewUIDs(1)
+		if err != nil || uid <= high {
+			t.Fatalf("got %#x, %v", uid, err)
+		}
+		mutate(t, s, Mutation{Set: []Edge{{UID: uid, Predicate: pred("name"), Value: text("new")}}})
+		if err := s.DropAttr(t.Context(), pred("other")); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s.mu.Lock()
+	s.uid, s.leased = math.MaxUint64, math.MaxUint64 // as after a restore of a node that has it
+	s.mu.Unlock()
+	if uid, err := s.NewUIDs(1); !errors.Is(err, ErrInvalid) {
+		t.Errorf("after the last uid: %#x, %v", uid, err)
+	}
+	if err := s.DropAttr(t.Context(), pred("name")); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a drop that no node can tell of: %v", err)
 	}
 }
 

@@ -376,12 +376,11 @@ func (s *Store) del(e *Edge, r *reader, at func(dgraph.Predicate, uint64) *chang
 		c.post[e.Object] = dgraph.Posting{UID: e.Object, Del: true}
 	default:
 		p := valuePosting(e, &su.PredicateSchema)
-		there, err := r.postings(e.Predicate, e.UID)
+		there, ok, err := r.posting(listKey{e.Predicate, e.UID}, p.UID)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(there, func(t dgraph.Posting) bool { return t.UID == p.UID })
-		if i >= 0 && (su.Type == dgraph.ValuePassword || bytes.Equal(there[i].Value.Data, p.Value.Data)) {
+		if ok && (su.Type == dgraph.ValuePassword || bytes.Equal(there.Value.Data, p.Value.Data)) {
 			p.Del = true
 			c.post[p.UID] = p
 		}

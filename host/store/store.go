@@ -268,7 +268,7 @@ func (s *Store) NewUIDs(n int) (first uint64, err error) {
 		return 0, fmt.Errorf("%w: %d uids; 1 to %d can be had at once", ErrInvalid, n, maxUIDs)
 	}
 	s.mu.Lock()
-	if s.uid+uint64(n) <= s.leased {
+	if s.uid <= s.leased && uint64(n) <= s.leased-s.uid {
 		first, s.uid = s.uid+1, s.uid+uint64(n)
 		s.mu.Unlock()
 		return first, nil
@@ -289,11 +289,12 @@ const (
 // lease logs that uids are given out, many at once.
 func (s *Store) lease(n uint64) error {
 	s.mu.RLock()
-	want := s.uid + n + uidLease
+	uid := s.uid
 	s.mu.RUnlock()
-	if want > maxUID {
-		return fmt.Errorf("%w: there are no more uids", ErrInvalid)
+	if uid > maxUID-n-uidLease {
+		return errNoUIDs
 	}
+	want := uid + n + uidLease
 	if err := s.write(&record{kind: recordTs, ts: s.ts, uid: want}); err != nil {
 		return err
 	}
@@ -303,7 +304,9 @@ func (s *Store) lease(n uint64) error {
 	return nil
 }
 
+var errNoUIDs = fmt.Errorf("%w: there are no more uids", ErrInvalid)
+
 const (
-	maxUID   = 1<<63 - 1
-	maxGiven = 1<<62 - 1 // in a mutation: there must be some left for new nodes
+	maxUID   = 1<<64 - 2
+	maxGiven = maxUID - 1<<48 // in a mutation: there must be some left for new nodes
 )

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/dgraph-io/badger/v3"
 
@@ -103,6 +105,9 @@ type reader struct {
 	key    []byte
 	list   []byte
 	part   []byte
+
+	held  map[listKey][]dgraph.Posting // see posting
+	holds int                          // postings in all of them
 }
 
 func newReader(dbs *databases, sc *schema, readTs uint64) *reader {
@@ -144,6 +149,29 @@ func (r *reader) postings(p dgraph.Predicate, uid uint64) ([]dgraph.Posting, err
 		out = append(out, posting)
 	}
 	return out, nil
+}
+
+const maxHeld = 1 << 20
+
+// posting returns the one with this uid of a list, if there is one. Lists are held: whoever deletes half of a
+// long one, value by value, does not read all of it for each.
+func (r *reader) posting(l listKey, uid uint64) (dgraph.Posting, bool, error) {
+	there, ok := r.held[l]
+	if !ok {
+		var err error
+		if there, err = r.postings(l.Predicate, l.uid); err != nil {
+			return dgraph.Posting{}, false, err
+		}
+		if r.holds += 1 + len(there); r.held == nil || r.holds > maxHeld {
+			r.held, r.holds = map[listKey][]dgraph.Posting{}, 1+len(there)
+		}
+		r.held[l] = there
+	}
+	i, ok := slices.BinarySearchFunc(there, uid, func(p dgraph.Posting, uid uint64) int { return cmp.Compare(p.UID, uid) })
+	if !ok {
+		return dgraph.Posting{}, false, nil
+	}
+	return there[i], true, nil
 }
 
 // read returns a list as a backup has it, valid until the next read, and the version of
