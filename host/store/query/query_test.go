@@ -315,6 +315,37 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// A node without a type has nothing to expand, and that is told.
+func TestWarningOfExpand(t *testing.T) {
+	s := world(t)
+	set := []store.Edge{
+		{UID: 4, Predicate: dgraph.Predicate{Name: "name"}, Value: dgraph.Value{Data: []byte("Dora")}},
+		{UID: 5, Predicate: dgraph.Predicate{Name: "dgraph.type"}, Value: dgraph.Value{Data: []byte("Stone")}},
+	}
+	if _, err := s.Mutate(t.Context(), store.Mutation{Set: set}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for text, want := range map[string]int{
+		`{ q(func: uid(1)) { expand(_all_) } }`:     0,
+		`{ q(func: uid(4)) { expand(Person) } }`:    0,
+		`{ q(func: uid(1, 4)) { expand(_all_) } }`:  1,
+		`{ q(func: uid(5)) { uid expand(_all_) } }`: 1,
+	} {
+		q, err := query.Parse(text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := q.Run(t.Context(), s, v, 0); err != nil || len(a.Warnings) != want {
+			t.Errorf("%s: %q, %v; want %d warnings", text, a.Warnings, err, want)
+		}
+	}
+}
+
 func TestMoreThanOneQueryMayAskFor(t *testing.T) {
 	for _, text := range []string{
 		"{ q(func: uid(1)) { " + strings.Repeat("name ", 10_001) + "} }",

@@ -58,6 +58,9 @@ func (q *Query) Run(ctx context.Context, s *store.Store, view *store.View, names
 			return nil, err
 		}
 	}
+	if r.untyped {
+		a.Warnings = append(a.Warnings, "expand(_all_) shows what the types of a node name, and some nodes here have no dgraph.type, or one that the schema does not have")
+	}
 	a.JSON = append(dst, '}')
 	return a, nil
 }
@@ -70,6 +73,8 @@ type run struct {
 	schema map[string]dgraph.PredicateSchema
 	types  map[string][]string
 	steps  int // nodes and fields that were looked at
+
+	untyped bool // nodes were to be expanded of which no type says what they have
 }
 
 func (r *run) name(attr string) dgraph.Predicate {
@@ -229,8 +234,11 @@ func (r *run) expand(dst []byte, uid uint64, f *field, seen *[]string) ([]byte, 
 		}
 	}
 	var fields []field
+	known := false
 	for _, t := range types {
-		for _, attr := range r.types[t] {
+		attrs, ok := r.types[t]
+		known = known || ok
+		for _, attr := range attrs {
 			p, ok := r.schema[attr]
 			edge := p.Type == dgraph.ValueUID
 			if !ok || p.Type == dgraph.ValuePassword || edge && !f.nested || strings.HasPrefix(attr, "~") {
@@ -246,6 +254,7 @@ func (r *run) expand(dst []byte, uid uint64, f *field, seen *[]string) ([]byte, 
 			fields = append(fields, x)
 		}
 	}
+	r.untyped = r.untyped || f.types == nil && !known
 	slices.SortStableFunc(fields, func(a, b field) int { return cmp.Compare(a.key, b.key) })
 	return r.node(dst, uid, fields, seen)
 }
