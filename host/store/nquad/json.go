@@ -17,9 +17,9 @@ import (
 //		"delete": [{"uid": "0x1", "name": null}, {"uid": "0x3"}]
 //	}
 //
-// An object without a uid is a new node, whose name begins with "dg.". To delete,
-// null, "" and false alone stand for all values of a predicate, and an object with
-// nothing but a uid for all of the node.
+// An object without a uid is a new node, whose name begins with "dg.". With "namespace" it is
+// in that one, and so are those in it. To delete, null, "" and false alone stand for all values
+// of a predicate, and an object with nothing but a uid for all of the node.
 func ParseJSON(body []byte) (*Request, error) {
 	r, top, err := readTree(body)
 	if err != nil {
@@ -103,18 +103,25 @@ func (b *jsonBuilder) nodes(t *tree) error {
 		case b.del && len(t.keys) == 1:
 			return b.add(t, NQuad{Subject: uid, Star: true})
 		}
-		return b.members(uid, t)
+		return b.members(uid, t, nil)
 	}
 	return b.errorf(t.from, "expected an object or an array of them, got %s", t.kind)
 }
 
-// members reads what the node uid has.
-func (b *jsonBuilder) members(uid string, t *tree) error {
+// members reads what the node uid has, in namespace ns unless it says another one.
+func (b *jsonBuilder) members(uid string, t *tree, ns *uint64) error {
+	if v := t.member("namespace"); v != nil && v.kind != null {
+		n, err := strconv.ParseUint(v.text, 0, 64)
+		if err != nil || v.kind != text && v.kind != number {
+			return b.errorf(v.from, `"namespace" is that of the object, as "0x1", and no predicate`)
+		}
+		ns = &n
+	}
 	for i, key := range t.keys {
-		if key == "uid" {
+		if key == "uid" || key == "namespace" {
 			continue
 		}
-		if err := b.member(uid, key, t.children[i]); err != nil {
+		if err := b.member(NQuad{Subject: uid, Namespace: ns}, key, t.children[i]); err != nil {
 			return err
 		}
 	}
@@ -160,16 +167,14 @@ func (b *jsonBuilder) excerpt(t *tree) string {
 	return strconv.Quote(shorten(strings.Join(strings.Fields(string(b.body[t.from:min(t.to, t.from+160)])), " ")))
 }
 
-// member reads what a node has under key.
-func (b *jsonBuilder) member(uid, key string, v *tree) error {
+// member reads what the node of q has under key.
+func (b *jsonBuilder) member(q NQuad, key string, v *tree) (err error) {
 	if strings.Contains(key, "|") {
 		return b.errorf(v.from, "facets are not supported: leave out %q", shorten(key))
 	}
-	name, lang, err := splitLang(key)
-	if err != nil {
+	if q.Predicate, q.Lang, err = splitLang(key); err != nil {
 		return b.errorf(v.from, "the predicate %q: %w", shorten(key), err)
 	}
-	q := NQuad{Subject: uid, Predicate: name, Lang: lang}
 	switch v.kind {
 	case null:
 		if !b.del {
@@ -216,7 +221,7 @@ func (b *jsonBuilder) value(q NQuad, t *tree) error {
 		if err := b.add(t, q); err != nil {
 			return err
 		}
-		return b.members(uid, t)
+		return b.members(uid, t, q.Namespace)
 	}
 	v, err := b.scalar(t)
 	if err != nil {

@@ -224,6 +224,13 @@ func TestParseJSON(t *testing.T) {
 			},
 		},
 		{
+			`{"set": [{"uid": "0x1", "namespace": "0x1f", "name": "A", "friend": [{"uid": "0x2", "name": "B"}, {"uid": "0x3", "namespace": 0, "name": "C"}]}, {"uid": "0x4", "name": "D"}]}`,
+			[]string{
+				`set 0x1 <name> string "A" [0x1f]`, `set 0x1 <friend> 0x2 [0x1f]`, `set 0x2 <name> string "B" [0x1f]`, `set 0x1 <friend> 0x3 [0x1f]`,
+				`set 0x3 <name> string "C" [0x0]`, `set 0x4 <name> string "D"`,
+			},
+		},
+		{
 			`{"delete": {"uid": "0x1", "friend": [{"uid": "0x2", "name": null}]}, "set": [{"uid": "0x1", "x": "y"}]}`,
 			[]string{`set 0x1 <x> string "y"`, `del 0x1 <friend> 0x2`, `del 0x2 <name> *`},
 		},
@@ -276,6 +283,8 @@ func TestErrorsOfJSONNameLineAndText(t *testing.T) {
 		set(`"n": 9223372036854775808`):               `"n": not a value of the type int: "9223372036854775808": value out of range`,
 		set(`"n": 1e999`):                             `"n": not a value of the type float`,
 		set(`"n": "_STAR_ALL"`):                       `"_STAR_ALL" cannot be a value`,
+		set(`"namespace": "galaxy"`):                  `"namespace" is that of the object, as "0x1", and no predicate`,
+		set(`"namespace": ["0x1"]`):                   `"namespace" is that of the object`,
 		set(`"n": 1, "n": 2`):                         `"n" is there twice`,
 		set(`"p": {"type":"Point","coordinates":[]}`): `not a value of the type geo`,
 		`{"delete": {"name": null}}`:                  `the uid is missing, and must be there to delete: "{\"name\": null}"`,
