@@ -304,6 +304,8 @@ func (s *Store) alterable(p *dgraph.PredicateSchema) error {
 		return err
 	}
 	switch {
+	case was.Type != p.Type && (was.Type == dgraph.ValuePassword || p.Type == dgraph.ValuePassword): // which nobody reads
+		return invalid("Schema change not allowed from %s to %s while there is data for pred: %s", was.Type.Name(), p.Type.Name(), p.Name)
 	case (was.Type == dgraph.ValueUID) != (p.Type == dgraph.ValueUID):
 		return invalid("Schema change not allowed from scalar to uid or vice versa while there is data for pred: %s", p.Name)
 	case was.List && !p.List:

@@ -87,6 +87,44 @@ func TestWritesSurviveAReopening(t *testing.T) {
 	}
 }
 
+// A type that shows what is hashed, or hides what is not, is none that a predicate with data can get.
+func TestTypesThatPredicatesWithDataCannotGet(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir()})
+	for _, c := range []struct {
+		from, to string
+		value    Edge
+		want     bool
+	}{
+		{"password", "string", Edge{Value: text("open sesame")}, false},
+		{"string", "password", Edge{Value: text("open sesame")}, false},
+		{"password", "uid", Edge{Value: text("open sesame")}, false},
+		{"uid", "string", Edge{Object: 2}, false},
+		{"[string]", "string", Edge{Value: text("a")}, false},
+		{"string", "[string]", Edge{Value: text("a")}, true},
+		{"string", "int", Edge{Value: text("1")}, true},
+		{"uid", "[uid]", Edge{Object: 2}, true},
+	} {
+		alter := func(to string) error {
+			p, _, err := dgraph.ParseSchemaText(0, "p: "+to+" .")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Alter(t.Context(), p, nil)
+		}
+		if err := errors.Join(alter(c.from), alter(c.to), alter(c.from)); err != nil {
+			t.Errorf("%s to %s without data: %v", c.from, c.to, err)
+		}
+		c.value.UID, c.value.Predicate = 1, pred("p")
+		mutate(t, s, Mutation{Set: []Edge{c.value}})
+		if err := alter(c.to); (err == nil) != c.want || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s to %s: %v", c.from, c.to, err)
+		}
+		if err := s.DropAttr(t.Context(), pred("p")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestADropIsRecorded(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir()})
 	mutate(t, s, Mutation{Set: []Edge{{UID: 1, Predicate: pred("name"), Value: text("Alice")}, {UID: 1, Predicate: pred("age"), Value: text("3")}}})
