@@ -42,7 +42,7 @@ func (h *httpFlags) add(cmd *cobra.Command) {
 	f.StringVar(&h.tokenFile, "auth-token-file", "", "/admin and /alter want the token in `FILE` as X-Dgraph-AuthToken")
 	f.StringVar(&h.proxies, "trusted-proxies", "", "a `LIST` of proxies that are believed what X-Forwarded-For says")
 	f.StringArrayVar(&h.hosts, "host-name", nil, "this host is called `NAME`, too: browsers are not answered under other names (repeatable)")
-	f.StringVar(&h.tls, "tls", "", "certificates as Dgraph writes them: `\"server-cert=...; server-key=...\"`, with ca-cert and client-auth-type where clients need one")
+	f.StringVar(&h.tls, "tls", "", "certificates as Dgraph writes them: `\"server-cert=...; server-key=...\"`, with ca-cert for those of clients, which client-auth-type=REQUIREANDVERIFY demands")
 	f.StringVar(&h.files.Cert, "tls-cert", "", "answer over TLS with the certificate in `FILE`")
 	f.StringVar(&h.files.Key, "tls-key", "", "its key is in `FILE`")
 	f.StringVar(&h.files.CA, "tls-client-ca", "", "want certificates of clients, by the authority in `FILE`")
@@ -110,6 +110,9 @@ func readToken(file string, a *app) (sdk.Secret, error) {
 	return token, nil
 }
 
+// nodeOptions are those of Dgraph's --tls that are not about clients.
+var nodeOptions = []string{"use-system-ca", "internal-port", "client-cert", "client-key", "server-name"}
+
 // secure returns how TLS is spoken, or nil if it is not.
 func (h *httpFlags) secure(a *app) (*tls.Config, error) {
 	files := h.files
@@ -117,9 +120,18 @@ func (h *httpFlags) secure(a *app) (*tls.Config, error) {
 		if files != (admin.TLSFiles{}) {
 			return nil, usageError("keep one of them", "certificates stand twice, in --tls and in flags of their own")
 		}
-		options, err := superflag(h.tls, "server-cert", "server-key", "ca-cert", "client-auth-type")
+		options, err := superflag(h.tls, append([]string{"server-cert", "server-key", "ca-cert", "client-auth-type"}, nodeOptions...)...)
 		if err != nil {
 			return nil, usageError("", "--tls: %v", err)
+		}
+		for _, name := range nodeOptions {
+			if options[name] != "" {
+				a.logger.Warn("this option of --tls is for Dgraph's nodes among each other, and does nothing", "option", name)
+			}
+		}
+		if options["ca-cert"] != "" && options["client-auth-type"] == "" {
+			options["client-auth-type"] = "VERIFYIFGIVEN" // Dgraph's default
+			a.logger.Warn("clients without a certificate are answered, as by Dgraph; client-auth-type=REQUIREANDVERIFY demands one")
 		}
 		files = admin.TLSFiles{Cert: options["server-cert"], Key: options["server-key"], CA: options["ca-cert"], ClientAuth: options["client-auth-type"]}
 	}
