@@ -48,7 +48,7 @@ func (h *httpFlags) add(cmd *cobra.Command) {
 	f.StringVar(&h.files.CA, "tls-client-ca", "", "want certificates of clients, by the authority in `FILE`")
 	f.StringVar(&h.files.ClientAuth, "tls-client-auth", "", "how much they are wanted: `TYPE` REQUEST, REQUIREANY, VERIFYIFGIVEN or REQUIREANDVERIFY")
 	f.StringVar(&h.mutate, "max-mutation", "64MiB", "a mutation has `SIZE` at most")
-	f.StringVar(&h.admin, "max-request", "1MiB", "any other request has `SIZE` at most")
+	f.StringVar(&h.admin, "max-request", "1MiB", "any other request has `SIZE` at most, and one to /admin 1MiB in any case")
 }
 
 // guard understands who may call.

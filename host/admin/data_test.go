@@ -222,7 +222,6 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
-// Nodes that many clients make at once are different ones.
 // zip packs text with gzip.
 func zip(t *testing.T, text string) string {
 	t.Helper()
@@ -280,6 +279,7 @@ func TestGzip(t *testing.T) {
 	}
 }
 
+// Nodes that many clients make at once are different ones.
 func TestMutateAtOnce(t *testing.T) {
 	r := serve(t, admin.Config{}, "")
 	const clients, times = 8, 20
