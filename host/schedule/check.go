@@ -22,11 +22,11 @@ func (c *Config) check(p *problems) {
 		c.below(&c.PluginDirs[i])
 	}
 	if c.PluginTrust != "" && c.PluginTrust != "open" && c.PluginTrust != "locked" {
-		p.add(0, "plugin_trust is open or locked")
+		p.add(c.lines["plugin_trust"], "plugin_trust is open or locked")
 	}
 	for name, level := range c.PluginLogLevels {
 		if hclog.LevelFromString(level) == hclog.NoLevel {
-			p.add(0, "plugin_log_levels: %s: there are trace, debug, info, warn, error and off", name)
+			p.add(c.lines["plugin_log_levels"], "plugin_log_levels: %s: there are trace, debug, info, warn, error and off", name)
 		}
 	}
 	c.checkDestinations(p)
@@ -34,7 +34,7 @@ func (c *Config) check(p *problems) {
 		c.checkKey(p, c.Key)
 	}
 	if len(c.Schedules) > maxSchedules {
-		p.add(0, "%d schedules; there may be %d", len(c.Schedules), maxSchedules)
+		p.add(c.lines["schedules"], "%d schedules; there may be %d", len(c.Schedules), maxSchedules)
 		return
 	}
 	names := map[string]bool{}

@@ -25,6 +25,8 @@ type Config struct {
 
 	Path     string   `yaml:"-"` // of the file
 	Warnings []string `yaml:"-"` // of what is not wrong, but unwise
+
+	lines map[string]int // of its keys
 }
 
 // A Destination is a location by the name that schedules use.

@@ -145,8 +145,8 @@ func TestLoadRefuses(t *testing.T) {
 		d + "---\n" + d:                                        "one document is wanted",
 		"key: {provider: a}\nkey: {provider: b}":               ":2: a key stands there for the second time",
 		"destinations:\n\t- name: x":                           "not YAML",
-		"plugin_trust: maybe":                                  "plugin_trust is open or locked",
-		"plugin_log_levels: {s3: loud}":                        "plugin_log_levels: s3: there are trace",
+		"plugin_trust: maybe":                                  ":1: plugin_trust is open or locked",
+		"\nplugin_log_levels: {s3: loud}":                      ":2: plugin_log_levels: s3: there are trace",
 		"destinations: [{uri: /d}]":                            ":1: a destination needs a name",
 		"destinations: [{name: ../x, uri: /d}]":                ":1: a destination needs a name",
 		"destinations: [{name: d}]":                            ":1: destination d has no uri",
@@ -170,6 +170,7 @@ func TestLoadRefuses(t *testing.T) {
 		d + "schedules: [{name: a, do: verify, cron: '@hourly', verify: glance}]":                      "verify is one of shallow, deep, sample and restore",
 		d + "schedules: [{name: a, do: prune, cron: '@hourly', keep: {last: -1}}]":                     "so many backups cannot be kept",
 		d + "schedules: [{name: a, do: prune, cron: '@hourly', keep: {last: canary}}]":                 ":2: a number is wanted",
+		d + "schedules: [{name: a, do: prune, cron: '@hourly', keep: {last: 1.5}}]":                    ":2: a whole number is wanted",
 		d + "schedules:\n- {name: a, do: full, cron: '@daily'}\n- {name: a, do: full, cron: '@daily'}": ":4: there are two schedules called a",
 	} {
 		_, err := Load(configFile(t, text))
@@ -187,6 +188,13 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := Load(configFile(t, strings.Repeat("#", maxConfig+1))); err == nil {
 		t.Error("too large: no error")
+	}
+}
+
+func TestSoLongADurationIsForEver(t *testing.T) {
+	c := load(t, "destinations: [{name: d, uri: /d}]\nschedules: [{name: a, do: prune, cron: '@hourly', keep: {within: 30501w}}]\n")
+	if got := time.Duration(c.Schedules[0].Keep.Within); got < 200*365*24*time.Hour {
+		t.Errorf("30501w is %v", got)
 	}
 }
 

@@ -66,6 +66,12 @@ func decode(p *problems, data []byte, c *Config) {
 		return
 	}
 	known(p, doc.Content[0], c)
+	c.lines = map[string]int{}
+	for i, n := range doc.Content[0].Content {
+		if i%2 == 0 {
+			c.lines[n.Value] = n.Line
+		}
+	}
 	if len(p.list) == 0 {
 		p.yaml(doc.Decode(c))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -174,7 +175,7 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	for i, unit := range []time.Duration{7 * 24 * time.Hour, 24 * time.Hour} {
 		if m[i+1] != "" {
 			count, _ := strconv.Atoi(m[i+1])
-			sum += time.Duration(count) * unit
+			sum += min(time.Duration(count), math.MaxInt64/unit) * unit
 		}
 	}
 	if m[3] != "" {

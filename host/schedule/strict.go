@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// known reports every key that the type of v does not have.
+// known reports every key that the type of v does not have, and what it would not hold whole.
 func known(p *problems, n *yaml.Node, v any) { knownIn(p, n, reflect.TypeOf(v), "the configuration") }
 
 func knownIn(p *problems, n *yaml.Node, t reflect.Type, what string) {
@@ -20,6 +20,8 @@ func knownIn(p *problems, n *yaml.Node, t reflect.Type, what string) {
 	}
 	switch {
 	case t == reflect.TypeFor[Settings]():
+	case t.Kind() == reflect.Int && n.Tag == "!!float": // of which package yaml would take the whole part
+		p.add(n.Line, "a whole number is wanted")
 	case t.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		for _, item := range n.Content {
 			knownIn(p, item, t.Elem(), what)
