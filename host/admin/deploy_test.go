@@ -85,6 +85,11 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 			if names := unknownIn(r.Expr, known); len(names) > 0 {
 				t.Errorf("%s: there is no metric %q", r.Alert, names)
 			}
+			for _, side := range strings.Split(r.Expr, "unless")[1:] { // else labels as result differ, and it excludes nothing
+				if !regexp.MustCompile(`^\s*(?:max|sum) by \(instance, location\)`).MatchString(side) {
+					t.Errorf("%s: unless%s: by which labels?", r.Alert, side)
+				}
+			}
 			if r.For != "" {
 				if _, err := time.ParseDuration(strings.Replace(r.For, "d", "h", 1)); err != nil {
 					t.Errorf("%s: for %s", r.Alert, r.For)
