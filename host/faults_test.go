@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -200,6 +201,28 @@ func TestOneDirectoryForTwo(t *testing.T) {
 	}
 	if res := backup(t, e, b.dir, BackupRequest{To: at, ForceFull: true}); res.Manifest.Path == first.Manifest.Path {
 		t.Errorf("the next one is in %s, too", res.Manifest.Path)
+	}
+}
+
+// Of a database that Dgraph has no list for, too, the latest backup is the one that was taken last.
+func TestTheLatestIsLastWhateverTheClockSays(t *testing.T) {
+	clock := time.Date(2026, 11, 21, 4, 18, 13, 437e6, time.UTC)
+	e := &Engine{Now: func() time.Time { return clock }}
+	s := newShelf(t)
+	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	var want []string
+	for i, hours := range []time.Duration{0, -1, 9000, -9001, 1} {
+		clock = clock.Add(hours * time.Hour)
+		s.put("a", i, i+1)
+		res := backup(t, e, s.dir, BackupRequest{To: at, ForceFull: true})
+		want = append(want, res.Manifest.ID())
+		if got := ids(t, e, at); !slices.Equal(got, want) {
+			t.Errorf("%q are there; want %q", got, want)
+		}
+		if got := res.Manifest.Taken(); !got.Equal(clock) {
+			t.Errorf("it was taken at %v; want %v", got, clock)
+		}
+		s.restores(at, nil, 0, s.has)
 	}
 }
 

@@ -88,8 +88,15 @@ func (e *Engine) plan(ctx context.Context, c *catalogue, req BackupRequest) (*pl
 	return p, checkNames(p.m)
 }
 
-// freeDir names a directory after the time of the backup, to the millisecond.
+// freeDir names a directory after the time of the backup, to the millisecond. Where a
+// clock was ahead, or has gone back, it comes right after those that there are: names are
+// in the order of the backups.
 func (c *catalogue) freeDir(t time.Time) string {
+	for i := range c.all {
+		if at, ok := manifest.DirTime(path.Base(c.all[i].Path)); ok && at.After(t) {
+			t = at
+		}
+	}
 	taken := map[string]bool{}
 	for name := range c.sizes {
 		taken[path.Dir(name)] = true

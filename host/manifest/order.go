@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"time"
 )
@@ -11,6 +12,16 @@ import (
 type timed struct {
 	Manifest
 	at time.Time
+}
+
+// ordered is when m was taken, or what its directory is called after, if that is later: the
+// clock was behind that of a backup before.
+func (m *Manifest) ordered() time.Time {
+	t := m.Taken()
+	if at, ok := DirTime(path.Base(m.Path)); ok && at.After(t) {
+		return at
+	}
+	return t
 }
 
 // A place is a number of a series.
@@ -24,7 +35,7 @@ func inOrder(ms []Manifest) []timed {
 	var latest time.Time
 	list := make([]timed, len(ms))
 	for i, m := range ms {
-		if t := m.Taken(); t.After(latest) {
+		if t := m.ordered(); t.After(latest) {
 			latest = t
 		}
 		list[i] = timed{m, latest}
@@ -41,7 +52,7 @@ func afterSeries(order []timed, ms []Manifest) []timed {
 	}
 	list := make([]timed, len(ms))
 	for i, m := range ms {
-		list[i] = timed{m, m.Taken()}
+		list[i] = timed{m, m.ordered()}
 	}
 	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Compare(a.Number, b.Number) })
 	for i := range list {
