@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -63,6 +64,7 @@ type Dirs struct {
 	opts Options
 
 	cache func() *cache
+	now   func() time.Time
 
 	mu       sync.Mutex
 	started  map[string]*process
@@ -81,6 +83,8 @@ type process struct {
 	env  []string           // that it was given
 	desc sdk.Description
 	err  error
+
+	failed time.Time // with err: since when; guarded by Dirs.mu
 }
 
 // A Plugin is one file of a plugin directory.
@@ -100,7 +104,7 @@ func New(dirs []string, o Options) *Dirs {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	d := &Dirs{opts: o, started: map[string]*process{}, unlocked: map[string]bool{}}
+	d := &Dirs{opts: o, now: time.Now, started: map[string]*process{}, unlocked: map[string]bool{}}
 	d.cache = sync.OnceValue(func() *cache { return openCache(o.CacheDir) })
 	for _, dir := range dirs {
 		if dir = filepath.Clean(dir); !slices.Contains(d.dirs, dir) {
@@ -345,13 +349,17 @@ func (d *Dirs) isStarted(path string) bool {
 	return d.started[path] != nil
 }
 
+// failedFor is how long a start that failed is not tried again: what killed the plugin may
+// have gone by then, and the host lives for months.
+const failedFor = 10 * time.Second
+
 // start returns the running plugin, with the variables of what was known of it
-// when it was started. A start that failed is not tried again, except where it
+// when it was started. A start that failed is not tried again for a while, except where it
 // was cut short from outside.
 func (d *Dirs) start(ctx context.Context, p Plugin) (*process, error) {
 	d.mu.Lock()
 	proc, ok := d.started[p.Path]
-	if !ok {
+	if !ok || !proc.failed.IsZero() && d.now().Sub(proc.failed) > failedFor {
 		proc = new(process)
 		d.started[p.Path] = proc
 	}
@@ -378,6 +386,9 @@ func (d *Dirs) begin(ctx context.Context, p Plugin, proc *process) {
 	s := launch.NewSupervisor(p.Path, o)
 	if proc.desc, proc.err = s.Description(ctx); proc.err != nil {
 		_ = s.Close() // the start's own error is the cause
+		d.mu.Lock()
+		proc.failed = d.now()
+		d.mu.Unlock()
 		return
 	}
 	d.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -185,6 +186,32 @@ func TestOpenDestinationOfAnUnknownScheme(t *testing.T) {
 	var m *misuse
 	if !errors.As(err, &m) || !strings.Contains(m.Hint(), "brock-destination-broken") {
 		t.Errorf("the hint does not name the plugin that was set aside: %v", err)
+	}
+}
+
+// A host lives for months: what kept a plugin from starting is not the last word.
+func TestAStartThatFailedIsTriedAgainAfterAWhile(t *testing.T) {
+	dir := plugins(t, "brock-destination-red")
+	path := filepath.Join(dir, "brock-destination-red")
+	works := path + ".works"
+	if err := errors.Join(os.Rename(path, works), os.WriteFile(path, []byte("#!/bin/sh\nexit 1\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, dir)
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	if _, err := d.OpenDestination(t.Context(), "red://x", nil); err == nil {
+		t.Fatal("a plugin that ends at once was opened")
+	}
+	if err := os.Rename(works, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.OpenDestination(t.Context(), "red://x", nil); err == nil {
+		t.Error("it was tried again at once")
+	}
+	now = now.Add(failedFor + 1)
+	if _, err := d.OpenDestination(t.Context(), "red://x", nil); err != nil {
+		t.Error(err)
 	}
 }
 
