@@ -258,3 +258,32 @@ func TestALogThatAKillLeftEmptyIsNoObstacle(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A restore makes its directories beside what it makes: hundreds of gigabytes, maybe.
+func TestWhatAKilledReplaceHasMadeGoes(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir(), small: true})
+	setText(t, s, pred("a"), 1, "old")
+	var killed string
+	err := s.Replace(t.Context(), func(_ context.Context, dir string, _ uint64) error {
+		if err := os.Mkdir(filepath.Join(filepath.Dir(dir), "half-made"), 0o700); err != nil {
+			return err
+		}
+		killed = asKilled(t, s.opt.Dir)
+		return errCrash
+	})
+	if !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	wantValues(t, openStore(t, Options{Dir: killed, small: true}), pred("a"), 1, "old@")
+	for _, dir := range []string{s.opt.Dir, killed} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Base(path) == "half-made" {
+				t.Errorf("%s is there", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	newDir   = "new"     // what a Replace makes
+	sideDir  = "new"     // where a Replace is made, with all that is needed for that
+	newDir   = "new/db"  // what it makes
 	oldDir   = "old"     // what it replaces
 	planFile = "replace" // that it happens: from here on there is no way back
 )
@@ -24,12 +25,13 @@ const (
 // of the store.
 type replacement struct {
 	Old   []string   `json:"old"` // go to brock-log/old
-	New   []string   `json:"new"` // come from brock-log/new
+	New   []string   `json:"new"` // come from brock-log/new/db
 	State savedState `json:"state"`
 }
 
 // Replace puts another database in the place of this one. The function writes it to
-// dir, as p1, p2, ..., every list at that version; until it returns, reads go on and
+// dir, which is not there yet, as p1, p2, ..., every list at that version, and may use the
+// directory above; until it returns, reads go on and
 // writes fail with ErrDraining. An error leaves everything as it was. A backup that
 // follows sees a DROP_ALL and all of the new data.
 func (s *Store) Replace(ctx context.Context, restore func(ctx context.Context, dir string, version uint64) error) error {
@@ -53,15 +55,18 @@ func (s *Store) Replace(ctx context.Context, restore func(ctx context.Context, d
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(s.logDir(), newDir)
-	if err := os.RemoveAll(dir); err != nil {
+	side, dir := filepath.Join(s.logDir(), sideDir), filepath.Join(s.logDir(), newDir)
+	if err := os.RemoveAll(side); err != nil {
 		return err
 	}
 	defer func() {
 		if _, err := os.Lstat(filepath.Join(s.logDir(), planFile)); errors.Is(err, fs.ErrNotExist) {
-			os.RemoveAll(dir) // with a plan, the next start needs it
+			os.RemoveAll(side) // with a plan, the next start needs it
 		}
 	}()
+	if err := errors.Join(os.Mkdir(side, 0o700), durable.SyncDir(s.logDir())); err != nil {
+		return err
+	}
 	if err := restore(ctx, dir, version); err != nil {
 		return err
 	}
@@ -226,7 +231,7 @@ func (s *Store) finishReplace() error {
 	path := filepath.Join(s.logDir(), planFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(os.RemoveAll(filepath.Join(s.logDir(), newDir)), os.RemoveAll(filepath.Join(s.logDir(), oldDir)))
+		return errors.Join(os.RemoveAll(filepath.Join(s.logDir(), sideDir)), os.RemoveAll(filepath.Join(s.logDir(), oldDir)))
 	}
 	if err != nil {
 		return err
@@ -273,5 +278,5 @@ func (s *Store) finishReplace() error {
 	if err := durable.SyncDir(s.logDir()); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(from), os.RemoveAll(to))
+	return errors.Join(os.RemoveAll(filepath.Join(s.logDir(), sideDir)), os.RemoveAll(to))
 }
