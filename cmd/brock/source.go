@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brock-backup/brock/host/badgerdb"
+	"github.com/brock-backup/brock/host/store"
 )
 
 // sourceFlags say which database directories are read, and how.
@@ -52,7 +53,16 @@ func (s *sourceFlags) open(ctx context.Context, a *app, o badgerdb.Options) (*ba
 		return nil, err
 	}
 	o.Logger, o.Memory, o.ReadWrite = a.logger, a.engine.Memory, s.repair
-	return badgerdb.OpenSource(dirs, o)
+	src, err := badgerdb.OpenSource(dirs, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		if err := store.Finished(dir); err != nil {
+			return nil, errors.Join(err, src.Close())
+		}
+	}
+	return src, nil
 }
 
 // there refuses directories that are not.

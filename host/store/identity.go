@@ -104,3 +104,38 @@ func markGroups(dir, id string) error {
 	}
 	return nil
 }
+
+// Finished returns a [badgerdb.ErrNotClosed] if group is a directory of a host that was killed and
+// not started since: its log may hold what the database has not, or half of. Without the log
+// nobody can tell what there is.
+func Finished(group string) error {
+	group, err := filepath.Abs(group)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{group, filepath.Dir(group)} {
+		s := &Store{opt: Options{Dir: dir}}
+		saved, err := s.readState()
+		if err != nil {
+			return err
+		}
+		if saved == nil {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(group, idFile))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && string(b) != saved.ID && string(b) != saved.Next {
+			continue // it was put there since
+		}
+		if err != nil {
+			return err
+		}
+		logged, err := s.logged()
+		if err != nil {
+			return err
+		}
+		if logged {
+			return fmt.Errorf("%s: %w: brock serve was killed, and what is in %s is not all in the database; start and stop it once", group, badgerdb.ErrNotClosed, s.logDir())
+		}
+	}
+	return nil
+}

@@ -344,7 +344,16 @@ func TestADatabaseThatWasReplacedOffline(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := Finished(filepath.Join(killed, "p2")); !errors.Is(err, badgerdb.ErrNotClosed) {
+		t.Errorf("killed: %v", err)
+	}
+	if err := Finished(filepath.Join(dir, "p2")); err != nil {
+		t.Errorf("closed: %v", err)
+	}
 	replace(killed)
+	if err := Finished(filepath.Join(killed, "p2")); err != nil {
+		t.Errorf("replaced: %v", err)
+	}
 	if s, err := Open(t.Context(), Options{Dir: killed, small: true}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("with a log that holds writes: %v, %v", s, err)
 	}
