@@ -175,6 +175,9 @@ func (s *Server) alterSchema(ctx context.Context, ns uint64, text string) (warni
 // indexed names the predicates of a schema that want keys besides their data.
 func indexed(predicates []dgraph.PredicateSchema) (names []string) {
 	for _, p := range predicates {
+		if p.Reserved() {
+			continue
+		}
 		var of []string
 		if len(p.Tokenizers) > 0 || p.Vector != "" {
 			of = append(of, "@index")

@@ -248,7 +248,7 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		}
 		for i := range types {
 			t := &types[i]
-			if was, known := s.schema.types[t.Predicate]; known && t.Reserved() && t.Text() == was.Text() {
+			if s.ownType(t) {
 				continue
 			}
 			if t.Reserved() || t.Name == "" || len(t.Name) > maxName {
@@ -270,16 +270,6 @@ func (s *Store) Alter(ctx context.Context, predicates []dgraph.PredicateSchema, 
 		s.setSchema(sc)
 		return nil
 	})
-}
-
-// ownPredicate reports whether p is one of the database's own, and not changed.
-func (s *Store) ownPredicate(p *dgraph.PredicateSchema) bool {
-	for _, own := range []dgraph.PredicateSchema{s.schema.predicates[p.Predicate].PredicateSchema, typeOf(p.Namespace), dropsOf(p.Namespace)} {
-		if p.Reserved() && p.Text() == own.Text() {
-			return true
-		}
-	}
-	return false
 }
 
 // alterable checks what the schema may become.

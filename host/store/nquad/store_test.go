@@ -38,7 +38,7 @@ func exportBecomesDatabase(t *testing.T, truth string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	predicates, types, err := dgraph.ParseSchemaText(0, lines(t, strings.NewReader(string(schema)), ""))
+	predicates, types, err := dgraph.ParseSchemaText(0, string(schema))
 	if err != nil {
 		t.Fatal(err)
 	}
