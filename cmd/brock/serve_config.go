@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	_ "time/tzdata" // a schedule names zones, and not every machine knows them
 
 	"github.com/spf13/cobra"
 
