@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -191,10 +192,16 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestSoLongADurationIsForEver(t *testing.T) {
-	c := load(t, "destinations: [{name: d, uri: /d}]\nschedules: [{name: a, do: prune, cron: '@hourly', keep: {within: 30501w}}]\n")
-	if got := time.Duration(c.Schedules[0].Keep.Within); got < 200*365*24*time.Hour {
-		t.Errorf("30501w is %v", got)
+func TestDurations(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		"90m": 90 * time.Minute, "30d": 30 * day, "1w12h": 7*day + 12*time.Hour, "2y": 730 * day, "1y1w1d1h": 373*day + time.Hour,
+		"30501w": math.MaxInt64 / (7 * day) * 7 * day, // for ever
+	} {
+		c := load(t, "destinations: [{name: d, uri: /d}]\nschedules: [{name: a, do: prune, cron: '@hourly', keep: {within: "+text+"}}]\n")
+		if got := time.Duration(c.Schedules[0].Keep.Within); got != want {
+			t.Errorf("%s is %v; want %v", text, got, want)
+		}
 	}
 }
 

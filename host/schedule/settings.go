@@ -158,28 +158,28 @@ func (c *Config) below(path *string) {
 	}
 }
 
-// A Duration is one of [time.ParseDuration], or of days and weeks, as 30d or 1w12h.
+// A Duration is one of [time.ParseDuration], or of days, weeks and years of 365 days, as 30d, 1w12h or 2y.
 type Duration time.Duration
 
-var longer = regexp.MustCompile(`^(?:(\d{1,5})w)?(?:(\d{1,5})d)?(.*)$`)
+var longer = regexp.MustCompile(`^(?:(\d{1,5})y)?(?:(\d{1,5})w)?(?:(\d{1,5})d)?(.*)$`)
 
 // UnmarshalYAML reads it.
 func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	var text string
-	wrong := &valueError{n.Line, "a duration is wanted, as 90m, 12h, 30d or 2w"}
+	wrong := &valueError{n.Line, "a duration is wanted, as 90m, 12h, 30d, 2w or 1y"}
 	if n.Kind != yaml.ScalarNode || n.Decode(&text) != nil || text == "" {
 		return wrong
 	}
 	m := longer.FindStringSubmatch(text)
 	var sum time.Duration
-	for i, unit := range []time.Duration{7 * 24 * time.Hour, 24 * time.Hour} {
+	for i, unit := range []time.Duration{365 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour} {
 		if m[i+1] != "" {
 			count, _ := strconv.Atoi(m[i+1])
 			sum += min(time.Duration(count), math.MaxInt64/unit) * unit
 		}
 	}
-	if m[3] != "" {
-		rest, err := time.ParseDuration(m[3])
+	if m[4] != "" {
+		rest, err := time.ParseDuration(m[4])
 		if err != nil || rest < 0 {
 			return wrong
 		}
