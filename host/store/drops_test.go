@@ -437,3 +437,20 @@ func TestDropAndExport(t *testing.T) {
 		}
 	}
 }
+
+// Records of earlier drops that a drop of data leaves where they are, are no difference between
+// the database and what is restored of it.
+func TestADropOfDataAfterOneOfANamespaceIsProved(t *testing.T) {
+	t.Parallel()
+	w := newPeople(t, 2)
+	w.dropNamespace(other)
+	w.backup("a", host.BackupRequest{})
+	w.dropData(0)
+	w.addPeople(0, 1, 3, "new")
+	w.backup("a", host.BackupRequest{Prove: true})
+	report, err := w.e.Verify(w.Context(), host.VerifyRequest{From: w.location("a"), Mode: host.VerifyRestore})
+	w.must(err)
+	if !report.OK() || !report.Proved {
+		w.Errorf("%+v", report)
+	}
+}
