@@ -107,7 +107,7 @@ type reader struct {
 	part   []byte
 
 	held  map[listKey][]dgraph.Posting // see posting
-	holds int                          // postings in all of them
+	holds int                          // bytes in all of them
 }
 
 func newReader(dbs *databases, sc *schema, readTs uint64) *reader {
@@ -151,7 +151,7 @@ func (r *reader) postings(p dgraph.Predicate, uid uint64) ([]dgraph.Posting, err
 	return out, nil
 }
 
-const maxHeld = 1 << 20
+const maxHeld = 64 << 20 // bytes of lists
 
 // posting returns the one with this uid of a list, if there is one. Lists are held: whoever deletes half of a
 // long one, value by value, does not read all of it for each.
@@ -162,8 +162,13 @@ func (r *reader) posting(l listKey, uid uint64) (dgraph.Posting, bool, error) {
 		if there, err = r.postings(l.Predicate, l.uid); err != nil {
 			return dgraph.Posting{}, false, err
 		}
-		if r.holds += 1 + len(there); r.held == nil || r.holds > maxHeld {
-			r.held, r.holds = map[listKey][]dgraph.Posting{}, 1+len(there)
+		const beside = 100 // bytes, about, of what is beside a value
+		size := beside
+		for i := range there {
+			size += beside + len(there[i].Value.Data)
+		}
+		if r.holds += size; r.held == nil || r.holds > maxHeld {
+			r.held, r.holds = map[listKey][]dgraph.Posting{}, size
 		}
 		r.held[l] = there
 	}
