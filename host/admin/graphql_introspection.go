@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,7 +37,9 @@ func older(query string, errs []*gqlerrors.QueryError) string {
 		return ""
 	}
 	lines := strings.Split(query, "\n")
-	slices.SortFunc(places, func(a, b place) int { return b.column - a.column }) // what is before stays where it is
+	slices.SortFunc(places, func(a, b place) int { // from the last, so that those before stay where they are
+		return cmp.Or(b.line-a.line, b.column-a.column)
+	})
 	for _, p := range slices.Compact(places) {
 		f := fields[p]
 		if p.line > len(lines) {
