@@ -48,7 +48,7 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	v := &kitReport{Path: subject.Path, Began: time.Now(), Profiles: []string{}, Checks: []kitResult{}, partial: len(f.only) > 0}
 	kind, results, err := subject.Run(ctx)
 	if errors.Is(err, conformance.ErrSettings) {
-		return &problem{err.Error(), cmp.Or(hintFor(err), subject.Path+" describe shows its settings"), exitUsage}
+		return &problem{placeFlags.Replace(err.Error()), cmp.Or(hintFor(err), subject.Path+" describe shows its settings"), exitUsage}
 	}
 	if err != nil {
 		return &problem{err.Error(), hintFor(err), exitFailed}
@@ -68,6 +68,11 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	}
 	if len(names) == 0 {
 		return usageError("brock plugin test --list shows them", "none of these checks is one of a %s", kind)
+	}
+	if f.junit != "" { // what cannot be written is said before the checks run, not after
+		if err := writeJUnit(f.junit, v); err != nil {
+			return usageError("", "JUnit report: %v", err)
+		}
 	}
 	a.runningCheck(names, 0)
 	for r := range results {
@@ -97,10 +102,10 @@ func (a *app) testPlugin(ctx context.Context, plugin string, f *kitFlags) error 
 	return v.verdict(f.profiles)
 }
 
-// placeFlags names the flag where a reason for skipping names a field of
-// [conformance.Subject].
+// placeFlags names the flag where a reason for skipping, or an error, names a
+// field of [conformance.Subject].
 var placeFlags = strings.NewReplacer("see Denied", "see --denied", "see ReadOnly", "see --read-only", "see Missing", "see --missing",
-	"see Full", "see --full", "see Throttled", "see --throttled")
+	"see Full", "see --full", "see Throttled", "see --throttled", "see Other", "see --other")
 
 // runningCheck shows on a terminal which check runs.
 func (a *app) runningCheck(names []string, done int) {

@@ -43,11 +43,15 @@ type Variant struct {
 var ErrSettings = errors.New("the plugin does not take these settings")
 
 // Run asks the plugin what it is, and runs every check of its kind. It returns
-// ErrSettings if the plugin calls the settings invalid: no promise can be checked
-// with them.
+// ErrSettings if the plugin calls the settings invalid, or those of a Variant
+// cannot be valid: no promise can be checked with them.
 func (s Subject) Run(ctx context.Context) (kind string, results iter.Seq[Result], err error) {
 	p, err := launch.Start(ctx, s.Path, launch.Options{Env: s.Env})
 	if err != nil {
+		return "", nil, err
+	}
+	if err := s.checkVariants(p.Description()); err != nil {
+		_ = p.Close()
 		return "", nil, err
 	}
 	kind = p.Description().Kind
@@ -64,6 +68,31 @@ func (s Subject) Run(ctx context.Context) (kind string, results iter.Seq[Result]
 		return kind, s.KeyProvider(ctx), nil
 	}
 	return kind, s.Destination(ctx), nil
+}
+
+// checkVariants refuses settings that are misspelt or forgotten. An Open that is
+// refused for them looks like one that is refused for the place.
+func (s Subject) checkVariants(d sdk.Description) error {
+	for field, v := range map[string]*Variant{
+		"Denied": s.Denied, "ReadOnly": s.ReadOnly, "Missing": s.Missing, "Full": s.Full, "Throttled": s.Throttled, "Other": s.Other,
+	} {
+		if v == nil {
+			continue
+		}
+		known := map[string]bool{}
+		for _, setting := range d.Settings {
+			known[setting.Name] = true
+			if _, given := v.Settings[setting.Name]; setting.Required && setting.Env == "" && !given {
+				return fmt.Errorf("%w: no setting %q, see %s", ErrSettings, setting.Name, field)
+			}
+		}
+		for name := range v.Settings {
+			if !known[name] {
+				return fmt.Errorf("%w: unknown setting %q, see %s", ErrSettings, name, field)
+			}
+		}
+	}
+	return nil
 }
 
 // Destination runs every check of a destination plugin, one after the other.
