@@ -144,6 +144,9 @@ func (f *field) fill(v reflect.Value, given json.RawMessage) error {
 		if f.Secret { // an error of package json may show a value
 			return fmt.Errorf("not the %s that is wanted%s", f.Type, f.eg())
 		}
+		if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok && given[0] == '"' {
+			return fmt.Errorf("%w%s", err, f.eg()) // the plugin's own words
+		}
 		return fmt.Errorf("%.80s is no %s%s", given, f.Type, f.eg())
 	}
 	return nil

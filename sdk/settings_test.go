@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -89,6 +90,31 @@ func TestDecodeRefuses(t *testing.T) {
 		_, err := decode[settings]([]byte(in))
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "12345") {
 			t.Errorf("%s: %v; want ErrInvalid with %q", in, err, want)
+		}
+	}
+}
+
+// A color knows what is wrong with it.
+type color string
+
+func (c *color) UnmarshalText(text []byte) error {
+	*c = color(text)
+	if *c != "red" {
+		return fmt.Errorf("%q is not red", text)
+	}
+	return nil
+}
+
+func TestDecodeSaysWhatTheTypeSays(t *testing.T) {
+	type paint struct {
+		Color color `json:"color" example:"red"`
+	}
+	for in, want := range map[string]string{
+		`{"color":"blue"}`: `setting color: "blue" is not red, as in "red": invalid argument`,
+		`{"color":5}`:      `setting color: 5 is no string, as in "red": invalid argument`,
+	} {
+		if _, err := decode[paint]([]byte(in)); !errors.Is(err, ErrInvalid) || err.Error() != want {
+			t.Errorf("%s: %v; want %s", in, err, want)
 		}
 	}
 }
