@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -307,6 +308,67 @@ func TestRewrap(t *testing.T) {
 		if !errors.Is(err, sdk.ErrWrongKey) || !strings.Contains(err.Error(), "kms version 2") {
 			t.Errorf("all versions destroyed: %v", err)
 		}
+	}
+}
+
+// A slow service does something else while it wraps again.
+type slow struct {
+	service
+	meanwhile func()
+}
+
+func (s slow) Rewrap(ctx context.Context, k sdk.WrappedKey) (sdk.WrappedKey, error) {
+	w, err := s.service.Rewrap(ctx, k)
+	s.meanwhile()
+	return w, err
+}
+
+func TestRewrapBesideAnother(t *testing.T) {
+	e := &Engine{}
+	days := twoDays(t, e)
+	for _, later := range []bool{false, true} {
+		kms := service{newWrapper("kms")}
+		fast := &Key{Name: "kms", Provider: kms}
+		at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+		backup(t, e, days[0], BackupRequest{To: at, Key: fast})
+		kms.rotate()
+		versions := kms.versions
+		if later { // the slower one wraps with the later version
+			kms.rotate()
+		}
+		meanwhile := func() {
+			whole := kms.versions
+			kms.versions = versions
+			if all, err := e.Rewrap(t.Context(), at, fast); err != nil || !all[0].Rewrapped {
+				t.Errorf("the faster one: %+v, %v", all, err)
+			}
+			kms.versions = whole
+		}
+		all, err := e.Rewrap(t.Context(), at, &Key{Name: "kms", Provider: slow{kms, meanwhile}})
+		if err != nil || all[0].Err != nil || all[0].Stale || all[0].Rewrapped != later {
+			t.Errorf("the slower one: %+v, %v", all, err)
+		}
+		if now, err := e.Keys(t.Context(), at, fast); err != nil || now[0].Stale || now[0].Err != nil || now[0].KeyVersion != all[0].KeyVersion {
+			t.Errorf("afterwards: %+v, %v", now, err)
+		}
+	}
+}
+
+// full takes no key record.
+type full struct{ sdk.Destination }
+
+func (f full) Put(context.Context, string, io.Reader) error { return sdk.ErrNoSpace }
+
+func TestRewrapThatIsNotStored(t *testing.T) {
+	e := &Engine{}
+	kms := service{newWrapper("kms")}
+	key := &Key{Name: "kms", Provider: kms}
+	at := Location{URI: "memory", Destination: sdktest.NewMemory()}
+	backup(t, e, twoDays(t, e)[0], BackupRequest{To: at, Key: key})
+	kms.rotate()
+	all, err := e.Rewrap(t.Context(), Location{URI: "full", Destination: full{at.Destination}}, key)
+	if err != nil || !errors.Is(all[0].Err, sdk.ErrNoSpace) || !all[0].Opened || !all[0].Stale {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

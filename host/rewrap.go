@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/brock-backup/brock/host/backupfile"
@@ -22,9 +23,10 @@ type SeriesKey struct {
 	KeyVersion string // likewise
 	Since      time.Time
 	KeyCheck   string // tells data keys apart; "" if nobody tells
+	Opened     bool   // with the provider given
 	Rewrapped  bool   // by this call
 	Stale      bool   // a later version of the key would wrap it now, or another key
-	Err        error  // why it could not be opened with the provider given
+	Err        error  // why it could not be opened with the provider given, or not be wrapped again
 }
 
 // Keys tells how the series at a location are encrypted. With a key, each wrapped key is
@@ -37,8 +39,8 @@ func (e *Engine) Keys(ctx context.Context, at Location, k *Key) ([]SeriesKey, er
 
 // Rewrap wraps the data key of every series with the key that the provider wraps with
 // now. No object changes: each series gets one key record more. Whenever it is
-// cut short, each series can be opened with what there is. A series that the provider
-// cannot open has the reason as its Err.
+// cut short, each series can be opened with what there is, and another rewrap may run at
+// the same time. A series that could not be wrapped again has the reason as its Err.
 func (e *Engine) Rewrap(ctx context.Context, at Location, k *Key) ([]SeriesKey, error) {
 	if !k.given() {
 		return nil, usage("name it with --key-provider", "no key provider was given")
@@ -78,12 +80,14 @@ func (e *Engine) keys(ctx context.Context, at Location, k *Key, work keyWork) ([
 			s.KeyID, s.KeyVersion = w.Wrapped.KeyID, w.Wrapped.KeyVersion
 			if k.given() {
 				s.Stale = s.KeyID != id || s.KeyVersion != version
-				if s.Err = e.opens(ctx, k, m, wrapped); s.Err == nil {
+				s.Err = e.opens(ctx, k, m, wrapped)
+				if s.Opened = s.Err == nil; s.Opened {
 					s.Err = work(ctx, c, k, &s, m, wrapped)
 				}
 			}
 		} else if k.given() && m.Encrypted {
 			s.Err = e.fitsRaw(ctx, k, m)
+			s.Opened = s.Err == nil
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -160,8 +164,25 @@ func (e *Engine) rewrap(ctx context.Context, c *catalogue, k *Key, s *SeriesKey,
 			number = max(number, n+1)
 		}
 	}
-	if err := putNew(ctx, c.loc.Destination, manifest.KeyRecordName(m.Series, number), data); err != nil {
-		return err
+	for ; ; number++ {
+		name := manifest.KeyRecordName(m.Series, number)
+		err := putNew(ctx, c.loc.Destination, name, data)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		there, getErr := getAll(ctx, c.loc.Destination, name)
+		if getErr != nil {
+			return err
+		}
+		// Another rewrap was faster. What it has wrapped may be older or broken.
+		other, parseErr := manifest.ParseKeyRecord(there)
+		if parseErr == nil && other.KeyCheck == check && other.Wrapped.KeyID == w.KeyID && other.Wrapped.KeyVersion == w.KeyVersion {
+			s.Provider, s.KeyID, s.KeyVersion, s.Since, s.Stale = other.Provider, w.KeyID, w.KeyVersion, other.Created, false
+			return nil
+		}
 	}
 	s.Provider, s.KeyID, s.KeyVersion, s.Since, s.Rewrapped, s.Stale = k.Name, w.KeyID, w.KeyVersion, e.now().UTC(), true, false
 	return nil

@@ -222,7 +222,7 @@ type keyView struct {
 	KeyVersion string `json:"key_version,omitempty"`
 	Since      string `json:"wrapped_at,omitempty"`
 	KeyCheck   string `json:"key_check,omitempty"`
-	State      string `json:"state"` // "ok", "rewrapped", "older key", "cannot be opened", or "" where there is nothing to open
+	State      string `json:"state"` // "ok", "rewrapped", "older key", "not rewrapped", "cannot be opened", or "" where there is nothing to open
 	Error      string `json:"error,omitempty"`
 }
 
@@ -238,6 +238,8 @@ func newKeyView(s *host.SeriesKey, opened bool) keyView {
 	}
 	switch {
 	case !s.Encrypted || !opened:
+	case s.Err != nil && s.Opened:
+		v.State, v.Error = "not rewrapped", s.Err.Error()
 	case s.Err != nil:
 		v.State, v.Error = "cannot be opened", s.Err.Error()
 	case s.Rewrapped:

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"testing"
+
+	"github.com/brock-backup/brock/host"
 )
 
 func TestSuperflag(t *testing.T) {
@@ -18,6 +21,22 @@ func TestSuperflag(t *testing.T) {
 		got, err := superflag(in, "key-file")
 		if (err == nil) != (want != nil) || want != nil && !maps.Equal(got, want) {
 			t.Errorf("superflag(%q) = %v, %v; want %v", in, got, err, want)
+		}
+	}
+}
+
+func TestStateOfAKey(t *testing.T) {
+	broken := errors.New("broken")
+	for want, s := range map[string]host.SeriesKey{
+		"":                 {},
+		"ok":               {Encrypted: true, Opened: true},
+		"older key":        {Encrypted: true, Opened: true, Stale: true},
+		"rewrapped":        {Encrypted: true, Opened: true, Rewrapped: true},
+		"not rewrapped":    {Encrypted: true, Opened: true, Stale: true, Err: broken},
+		"cannot be opened": {Encrypted: true, Stale: true, Err: broken},
+	} {
+		if got := newKeyView(&s, true); got.State != want || (got.Error != "") != (s.Err != nil) {
+			t.Errorf("%+v: state %q, error %q; want %q", s, got.State, got.Error, want)
 		}
 	}
 }
