@@ -43,7 +43,7 @@ func newTransport(caFile string) (*http.Transport, error) {
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("setting ca_file: %w: %w", err, sdk.ErrInvalid)
+		return nil, fmt.Errorf("setting ca_file: %s: %w", err.Error(), sdk.ErrInvalid)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
