@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -217,7 +219,18 @@ func superflag(s string, known ...string) (map[string]string, error) {
 		case !ok || value == "":
 			return nil, fmt.Errorf("option %s has no value", name)
 		}
+		if rest, ok := strings.CutPrefix(value, "~/"); ok && namesFile.MatchString(name) {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return nil, fmt.Errorf("option %s: %w", name, err)
+			}
+			value = filepath.Join(home, rest)
+		}
 		options[name] = value
 	}
 	return options, nil
 }
+
+// namesFile are the options whose value is a file: Dgraph knows the home directory there,
+// which no shell puts in between quotation marks.
+var namesFile = regexp.MustCompile(`-(file|cert|key)$`)

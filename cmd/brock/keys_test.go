@@ -9,10 +9,13 @@ import (
 )
 
 func TestSuperflag(t *testing.T) {
+	t.Setenv("HOME", "/home/of")
 	for in, want := range map[string]map[string]string{
 		"key-file=/k":            {"key-file": "/k"},
 		" KEY_FILE = a=b ; ":     {"key-file": "a=b"},
 		"":                       {},
+		"key-file=~/k":           {"key-file": "/home/of/k"},
+		"key-file=a~/k":          {"key-file": "a~/k"},
 		"key-file=":              nil,
 		"key-file":               nil,
 		"keyfile=/k":             nil,
@@ -22,6 +25,10 @@ func TestSuperflag(t *testing.T) {
 		if (err == nil) != (want != nil) || want != nil && !maps.Equal(got, want) {
 			t.Errorf("superflag(%q) = %v, %v; want %v", in, got, err, want)
 		}
+	}
+	got, err := superflag("role-id-file=~/r; enc-field=~/f", "role-id-file", "enc-field")
+	if want := map[string]string{"role-id-file": "/home/of/r", "enc-field": "~/f"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
 	}
 }
 
