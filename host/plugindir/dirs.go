@@ -99,7 +99,8 @@ type Plugin struct {
 	State  launch.State // what it is doing
 }
 
-// New returns the plugins of dirs, in that order. It looks at no file yet.
+// New returns the plugins of dirs, in that order. It looks at no file yet. An
+// empty name is that of no directory: a variable was not set.
 func New(dirs []string, o Options) *Dirs {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
@@ -107,6 +108,9 @@ func New(dirs []string, o Options) *Dirs {
 	d := &Dirs{opts: o, now: time.Now, started: map[string]*process{}, unlocked: map[string]bool{}}
 	d.cache = sync.OnceValue(func() *cache { return openCache(o.CacheDir) })
 	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
 		if dir = filepath.Clean(dir); !slices.Contains(d.dirs, dir) {
 			d.dirs = append(d.dirs, dir)
 		}

@@ -309,6 +309,14 @@ func TestUntrustedFilesAreSetAside(t *testing.T) {
 	}
 }
 
+// A list of directories with an empty one in it comes from a variable that was
+// not set, and must not let plugins of the working directory run.
+func TestAnEmptyDirectoryIsNone(t *testing.T) {
+	if got, want := New([]string{"", "a", "", "."}, Options{}).Searched(), []string{"a", "."}; !slices.Equal(got, want) {
+		t.Errorf("searched are %q, want %q", got, want)
+	}
+}
+
 func TestPluginsTellsWhatEachIs(t *testing.T) {
 	dir := plugins(t, "brock-destination-red", "brock-keyprovider-safe", "brock-keyprovider-mislabelled", "brock-destination-broken", "brock-other-thing")
 	second := plugins(t, "brock-destination-red")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -71,7 +72,7 @@ func newRunner(path string, o *Options) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{
-		cmd:     exec.Command(path), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
+		cmd:     exec.Command(inPlace(path)), //nolint:gosec,noctx // it is the user's plugin, and outlives every context
 		path:    path,
 		digest:  o.Digest,
 		execute: o.execute,
@@ -88,6 +89,14 @@ func newRunner(path string, o *Options) (*runner, error) {
 	r.log.hideEnv(r.env, r.given)
 	r.stdout, r.greet = io.Pipe()
 	return r, nil
+}
+
+// inPlace keeps a path without a directory from being looked for in PATH.
+func inPlace(path string) string {
+	if filepath.Base(path) == path {
+		return "." + string(filepath.Separator) + path
+	}
+	return path
 }
 
 // prepare takes over the variables by which go-plugin speaks to the plugin.

@@ -86,6 +86,34 @@ func TestStartCanBeCancelled(t *testing.T) {
 	}
 }
 
+// It is the file in the working directory, whatever lies in PATH.
+func TestStartOfAFileInTheWorkingDirectory(t *testing.T) {
+	self, err := filepath.Abs(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, "plugin")); err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "plugin"), []byte("#!/bin/sh\nexit 9\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{os.Getenv("PATH"), other} {
+		t.Setenv("PATH", path)
+		t.Chdir(dir)
+		p, err := Start(t.Context(), "plugin", Options{Env: []string{roleEnv + "=memory"}})
+		if err != nil {
+			t.Errorf("with PATH=%s: %v", path, err)
+			continue
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // certificate returns the path of a certificate as a plugin sends it.
 func certificate(t *testing.T) string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
