@@ -137,7 +137,8 @@ func (p *plan) writeDamaged(ctx context.Context, keys []string) error {
 // alone makes sure that no other backup, begun in the same millisecond, writes to the same
 // directory. Whoever looks last, after its own objects are there, sees those of the
 // other; two records that name one directory would contradict each other for good. And it
-// makes sure that no prune has taken the backup for one that was never finished.
+// makes sure that no prune has taken the backup for one that was never finished, and that
+// every file has the size it was written with: who lists the backup would find it damaged.
 func (p *plan) alone(ctx context.Context) error {
 	return retry(ctx, func() error {
 		there := 0
@@ -147,6 +148,10 @@ func (p *plan) alone(ctx context.Context) error {
 			}
 			if !slices.Contains(p.written, obj.Name) {
 				return &failure{fmt.Errorf("%s: %w", obj.Name, ErrConflict), ErrConflict, "run the backup again"}
+			}
+			if i := slices.IndexFunc(p.m.Record.Objects, func(o manifest.Object) bool { return o.Name == obj.Name }); i >= 0 && obj.Size != p.m.Record.Objects[i].Size {
+				return damaged("the storage, or its plugin, does not keep what it is given: brock plugin doctor tries it",
+					"%s: %d bytes were stored, and %d are listed", obj.Name, p.m.Record.Objects[i].Size, obj.Size)
 			}
 			there++
 		}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -223,6 +224,33 @@ func TestTheLatestIsLastWhateverTheClockSays(t *testing.T) {
 			t.Errorf("it was taken at %v; want %v", got, clock)
 		}
 		s.restores(at, nil, 0, s.has)
+	}
+}
+
+// A cutter keeps half of the files it is given.
+type cutter struct{ *sdktest.Memory }
+
+func (c cutter) Put(ctx context.Context, name string, r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err == nil && strings.HasSuffix(name, ".backup") {
+		data = data[:len(data)/2]
+	}
+	return errors.Join(err, c.Memory.Put(ctx, name, bytes.NewReader(data)))
+}
+
+// A backup is not complete if its files are not what they were when they were stored.
+func TestABackupThatWasCutOffIsNotCommitted(t *testing.T) {
+	s := newShelf(t)
+	s.put("a", 0, 3)
+	at := Location{URI: "cutter", Destination: cutter{sdktest.NewMemory()}}
+	src := source(t, s.dir)
+	defer src.Close()
+	_, err := (&Engine{}).Backup(t.Context(), BackupRequest{Source: src, To: at})
+	if !IsDamage(err) || !strings.Contains(err.Error(), ".backup: ") {
+		t.Errorf("Backup: %v; want damage that names the file", err)
+	}
+	if got := names(t, at); len(got) > 0 {
+		t.Errorf("%q are left", got)
 	}
 }
 
