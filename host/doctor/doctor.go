@@ -263,6 +263,9 @@ func (e *exam) listEmpty() error {
 	return nil
 }
 
+// plenty is far more than there can be: a list may have no end.
+const plenty = 1000
+
 func (e *exam) list() (names []string, err error) {
 	for o, err := range e.d.List(e.ctx, e.prefix) {
 		if err != nil {
@@ -271,7 +274,9 @@ func (e *exam) list() (names []string, err error) {
 		if o.Name == e.name && o.Size != int64(len(e.data)) {
 			return nil, brokenf("%s is listed with %d bytes, want %d", o.Name, o.Size, len(e.data))
 		}
-		names = append(names, o.Name)
+		if names = append(names, o.Name); len(names) > plenty {
+			return nil, brokenf("prefix %s has a few objects at most, and lists more than %d", e.prefix, plenty)
+		}
 	}
 	return names, nil
 }

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brock-backup/brock/sdk"
 	"github.com/brock-backup/brock/sdk/sdktest"
@@ -56,6 +57,22 @@ clock skipped`
 	}
 	if names := left(t, m); len(names) != 0 {
 		t.Errorf("left behind: %v", names)
+	}
+}
+
+// A list without an end is a broken promise, and no reason to wait.
+func TestListWithoutAnEnd(t *testing.T) {
+	m := &mutant{Memory: sdktest.NewMemory()}
+	m.list = func(ctx context.Context, prefix string) iter.Seq2[sdk.Object, error] {
+		return func(yield func(sdk.Object, error) bool) {
+			for i := 0; ctx.Err() == nil && yield(sdk.Object{Name: fmt.Sprintf("%s%09d", prefix, i)}, nil); i++ {
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got := strings.Join(examine(ctx, m), ", "); !strings.Contains(got, "list failed broken") || ctx.Err() != nil {
+		t.Errorf("steps %s", got)
 	}
 }
 
