@@ -370,7 +370,7 @@ func TestClockThatWentBack(t *testing.T) {
 		"forgotten": func(t *testing.T, dir string) {
 			for range 4 {
 				inPlainBadger(t, badger.DefaultOptions(dir).WithCompactL0OnClose(true), func(*badger.DB) error {
-					time.Sleep(100 * time.Millisecond) // Badger learns in the background which deletions it may forget
+					time.Sleep(100 * time.Millisecond) //nolint:forbidigo // Badger learns in the background which deletions it may forget
 					return nil
 				})
 			}
