@@ -26,7 +26,10 @@ func plant(t *testing.T, s *Store, keys ...string) {
 	for range 16 {
 		wg.Go(func() {
 			for key := range next {
-				_, err := s.c.core.PutObject(t.Context(), s.c.bucket, key, http.NoBody, 0, "", "", minio.PutObjectOptions{})
+				err := retry(t.Context(), func() error { // a server may close a connection in the moment that it is used again
+					_, err := s.c.core.PutObject(t.Context(), s.c.bucket, key, http.NoBody, 0, "", "", minio.PutObjectOptions{})
+					return s.fail(t.Context(), key, err)
+				})
 				if err != nil {
 					t.Errorf("putting %q: %v", key, err)
 				}
