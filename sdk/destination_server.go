@@ -7,6 +7,7 @@ import (
 
 	"github.com/brock-backup/brock/sdk/internal/code"
 	"github.com/brock-backup/brock/sdk/internal/frame"
+	"github.com/brock-backup/brock/sdk/internal/lane"
 	"github.com/brock-backup/brock/sdk/internal/pluginpb"
 	"github.com/brock-backup/brock/sdk/internal/turnstile"
 	"github.com/brock-backup/brock/sdk/internal/wire"
@@ -39,6 +40,8 @@ func (s *destinationServer) get(req *pluginpb.GetRequest, stream pluginpb.Destin
 	if req.GetOffset() < 0 {
 		return fmt.Errorf("offset %d of %s: %w", req.GetOffset(), req.GetName(), ErrInvalid)
 	}
+	buffers, release := lane.Buffers(stream.Context())
+	defer release()
 	r, err := d.Get(stream.Context(), req.GetName(), req.GetOffset())
 	if err != nil {
 		return err
@@ -47,7 +50,7 @@ func (s *destinationServer) get(req *pluginpb.GetRequest, stream pluginpb.Destin
 	if err := stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Info{Info: &pluginpb.GetInfo{}}}); err != nil {
 		return err
 	}
-	sum, readErr, sendErr := frame.Copy(r, func(f *wire.Frame) error { return code.Error(stream.SendMsg(f)) })
+	sum, readErr, sendErr := frame.Copy(r, buffers, func(f *wire.Frame) error { return code.Error(stream.SendMsg(f)) })
 	if readErr != nil {
 		return readErr
 	}

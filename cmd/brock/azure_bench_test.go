@@ -60,7 +60,7 @@ func BenchmarkAzure(b *testing.B) {
 			benchLibrary(b, rivals[2], size, "azblob", []string{container, file})
 		}
 	}
-	getByTurns(b, rivals[0], rivals[1], env, container, 3*rounds)
+	getByTurns(b, rivals[0], rivals[1], env, container, 7*rounds)
 	compareRivals(b, rivals, rivals[1])
 }
 

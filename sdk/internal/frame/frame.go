@@ -83,12 +83,12 @@ func (s *Sum) Match(size int64, crc32c uint32) error {
 
 // Copy sends what r yields. It tells r's own failure from that of send. A frame
 // is send's to use until it returns: a Send of gRPC holds on to the data itself.
-func Copy(r io.Reader, send func(*wire.Frame) error) (sum Sum, readErr, sendErr error) {
+func Copy(r io.Reader, pool mem.BufferPool, send func(*wire.Frame) error) (sum Sum, readErr, sendErr error) {
 	for {
-		buf := wire.Pool.Get(Size)
+		buf := pool.Get(Size)
 		n, crc32c, err := fill(r, *buf)
 		*buf = (*buf)[:n]
-		data := mem.BufferSlice{mem.NewBuffer(buf, wire.Pool)}
+		data := mem.BufferSlice{mem.NewBuffer(buf, pool)}
 		end := err == io.EOF //nolint:errorlint // a wrapped EOF is a failure
 		if n > 0 && (err == nil || end) {
 			sendErr = send(sum.next(data, crc32c))

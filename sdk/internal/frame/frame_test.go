@@ -16,7 +16,7 @@ import (
 // over sends what r yields to a Reader.
 func over(r io.Reader) *Reader {
 	var frames []*wire.Frame
-	sum, readErr, _ := Copy(r, func(f *wire.Frame) error {
+	sum, readErr, _ := Copy(r, wire.Pool, func(f *wire.Frame) error {
 		f.Data.Ref()
 		frames = append(frames, &wire.Frame{Offset: f.Offset, CRC32C: f.CRC32C, Data: f.Data})
 		return nil
@@ -101,7 +101,7 @@ func TestFailureIsNoEnd(t *testing.T) {
 }
 
 func TestReaderThatYieldsNothing(t *testing.T) {
-	_, err, _ := Copy(readerFunc(func([]byte) (int, error) { return 0, nil }), nil)
+	_, err, _ := Copy(readerFunc(func([]byte) (int, error) { return 0, nil }), wire.Pool, nil)
 	if !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("got %v; want io.ErrNoProgress", err)
 	}

@@ -26,7 +26,8 @@ const (
 // A Far is the plugin's end of what all calls of one connection have in common.
 // It may be nil: then there are no lanes.
 type Far struct {
-	pass *net.UnixConn
+	pass     *net.UnixConn
+	memories sync.Pool
 
 	mu     sync.Mutex
 	newest uint64                   // of those that came: they come in order
@@ -147,15 +148,21 @@ func (f *Far) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	return handle(srv, &farStream{stream, &lane{conn: conn}})
+	l := newLane(conn, &f.memories)
+	defer l.close()
+	defer context.AfterFunc(ctx, l.close)()
+	return handle(srv, &farStream{stream, l})
 }
 
 // A farStream is a stream with a lane.
 type farStream struct {
 	grpc.ServerStream
 	lane *lane
+}
+
+// Context implements grpc.ServerStream: see Buffers.
+func (s *farStream) Context() context.Context {
+	return context.WithValue(s.ServerStream.Context(), contextKey{}, s.lane)
 }
 
 // SendMsg implements grpc.ServerStream.

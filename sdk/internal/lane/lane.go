@@ -8,17 +8,25 @@
 //
 // The two ends have a socket in common over which the host passes lanes, each
 // with a number. A call that is to use one names that number in its metadata. On
-// the lane, a frame is its offset, size and checksum in 16 bytes, and its data.
-// One without data says that the stream goes on. A lane that breaks off says no
-// more than that the stream knows why.
+// the lane, a frame is its offset, size, checksum and place in 20 bytes, and its
+// data. One without data says that the stream goes on. A lane that breaks off
+// says no more than that the stream knows why.
+//
+// Behind the first whole frame, the data lies in memory that the sender has passed
+// along with a head: what it reads from a storage need not be copied into a socket and
+// out of it. The receiver copies it before it looks at it, since nobody must change what
+// was checked, and answers with one byte when the sender may have the place again.
 package lane
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net"
+	"sync"
 
 	"google.golang.org/grpc/mem"
 
@@ -29,8 +37,8 @@ import (
 // key is that of a lane's number in the metadata of a call.
 const key = "brock-lane"
 
-// headSize is how long the offset, the size and the checksum of a frame are.
-const headSize = 8 + 4 + 4
+// headSize is how long the offset, the size, the checksum and the place of a frame are.
+const headSize = 8 + 4 + 4 + 4
 
 // step is how much is read at once: it is still in the processor's cache when
 // its checksum is computed.
@@ -41,10 +49,47 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // A lane is one end of one. Sending and receiving do not disturb each other.
 type lane struct {
 	conn *net.UnixConn
+	out  buffers
 
 	begun bool // the stream has carried what begins the call
 	ended bool // no frame will be sent any more
 	past  bool // no frame will be received any more
+
+	mu     sync.Mutex
+	in     *view // of the memory in which the other end's frames lie; nil before the first
+	closed bool
+}
+
+func newLane(conn *net.UnixConn, memories *sync.Pool) *lane {
+	return &lane{conn: conn, out: buffers{conn: conn, memories: memories}}
+}
+
+// close ends what is being sent and received.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	_ = l.conn.Close()
+	if l.in != nil {
+		l.in.close()
+	}
+}
+
+type contextKey struct{}
+
+// Buffers returns where to get buffers for the frames to be sent on the stream with
+// this context: one at a time, the next when the last was sent. After release, which
+// may wait for the other end, none is used any more.
+func Buffers(ctx context.Context) (pool mem.BufferPool, release func()) {
+	l, ok := ctx.Value(contextKey{}).(*lane)
+	if !ok {
+		return wire.Pool, func() {}
+	}
+	l.out.wanted = true
+	return &l.out, l.out.release
 }
 
 // send gives a frame to the lane and all else to the stream.
@@ -71,15 +116,21 @@ func (l *lane) end() error {
 }
 
 func (l *lane) write(f *wire.Frame) error {
+	place := l.out.place(f.Data)
 	head := make([]byte, 0, headSize)
 	head = binary.BigEndian.AppendUint64(head, uint64(f.Offset))
 	head = binary.BigEndian.AppendUint32(head, uint32(f.Data.Len()))
 	head = binary.BigEndian.AppendUint32(head, f.CRC32C)
+	head = binary.BigEndian.AppendUint32(head, uint32(place))
+	if place > 0 {
+		return l.out.pass(head)
+	}
 	pieces := net.Buffers{head}
 	for _, b := range f.Data {
 		pieces = append(pieces, b.ReadOnlyData())
 	}
 	_, err := pieces.WriteTo(l.conn)
+	l.out.followed(f.Data.Len())
 	return err
 }
 
@@ -101,14 +152,24 @@ func (l *lane) receive(m any, stream func(any) error) error {
 
 // read returns nil if the stream goes on, or knows why the lane does not.
 func (l *lane) read() (*wire.Frame, error) {
-	var head [headSize]byte
-	if _, err := io.ReadFull(l.conn, head[:]); err != nil {
-		return nil, nil //nolint:nilerr // the stream tells
+	f, err := l.readFrame()
+	if errors.Is(err, errNoMemory) || errors.Is(err, errTooLarge) {
+		return nil, err
+	}
+	return f, nil
+}
+
+var errTooLarge = fmt.Errorf("%d bytes are allowed", frame.Size)
+
+func (l *lane) readFrame() (*wire.Frame, error) {
+	head, err := l.readHead()
+	if err != nil {
+		return nil, err
 	}
 	f := &wire.Frame{Offset: int64(binary.BigEndian.Uint64(head[:])), CRC32C: binary.BigEndian.Uint32(head[12:])}
-	size := binary.BigEndian.Uint32(head[8:])
+	size, place := binary.BigEndian.Uint32(head[8:]), binary.BigEndian.Uint32(head[16:])
 	if size > frame.Size {
-		return nil, fmt.Errorf("frame of %d bytes at offset %d: %d are allowed", size, f.Offset, frame.Size)
+		return nil, fmt.Errorf("frame of %d bytes at offset %d: %w", size, f.Offset, errTooLarge)
 	}
 	if size == 0 {
 		return nil, nil
@@ -116,14 +177,59 @@ func (l *lane) read() (*wire.Frame, error) {
 	buf := wire.Pool.Get(int(size))
 	crc32c := uint32(0)
 	for n := 0; n < len(*buf); {
-		m, err := l.conn.Read((*buf)[n:min(n+step, len(*buf))])
+		m, err := l.readData((*buf)[n:min(n+step, len(*buf))], place, n)
 		crc32c = crc32.Update(crc32c, castagnoli, (*buf)[n:n+m])
 		if n += m; err != nil {
 			wire.Pool.Put(buf)
-			return nil, nil //nolint:nilerr // the stream tells
+			return nil, fmt.Errorf("frame of %d bytes at offset %d: %w", size, f.Offset, err)
 		}
+	}
+	if place > 0 {
+		_, _ = l.conn.Write([]byte{1}) // the sender may be gone
 	}
 	f.Checked = crc32c == f.CRC32C
 	f.Data = mem.BufferSlice{mem.NewBuffer(buf, wire.Pool)}
 	return f, nil
+}
+
+// readData reads a piece of a frame, which is n bytes behind its beginning, from where that lies.
+func (l *lane) readData(p []byte, place uint32, n int) (int, error) {
+	if place == 0 {
+		return l.conn.Read(p)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return 0, net.ErrClosed
+	}
+	return len(p), l.in.copy(p, int64(place-1)*frame.Size+int64(n))
+}
+
+// readHead keeps the other end's memory, which may come along.
+func (l *lane) readHead() (head [headSize]byte, err error) {
+	for n := 0; n < len(head) && err == nil; {
+		if l.in != nil { // only this goroutine sets it
+			_, err = io.ReadFull(l.conn, head[n:])
+			break
+		}
+		var m int
+		var in *view
+		m, in, err = receive(l.conn, head[n:])
+		if n += m; in != nil {
+			err = l.keep(in)
+		}
+	}
+	return head, err
+}
+
+// keep has the memory given back with the lane.
+func (l *lane) keep(in *view) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		in.close()
+		return net.ErrClosed
+	}
+	l.in = in
+	return nil
 }

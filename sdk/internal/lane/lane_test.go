@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -74,7 +75,9 @@ func (p *plugin) Get(_ *pluginpb.GetRequest, stream pluginpb.DestinationService_
 	if err := stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Info{Info: &pluginpb.GetInfo{}}}); err != nil {
 		return err
 	}
-	sum, _, err := frame.Copy(bytes.NewReader(p.object), func(f *wire.Frame) error { return stream.SendMsg(f) })
+	buffers, release := Buffers(stream.Context())
+	defer release()
+	sum, _, err := frame.Copy(bytes.NewReader(p.object), buffers, func(f *wire.Frame) error { return stream.SendMsg(f) })
 	if err != nil {
 		return err
 	}
@@ -161,7 +164,10 @@ func (p *pair) put(t *testing.T, name string, data []byte, commit bool) error {
 	if err := stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Open{Open: &pluginpb.PutOpen{Name: name}}}); err != nil {
 		return err
 	}
-	sum, _, err := frame.Copy(bytes.NewReader(data), func(f *wire.Frame) error { return stream.SendMsg(f) })
+	buffers, release := Buffers(stream.Context())
+	defer release()
+	defer cancel()
+	sum, _, err := frame.Copy(bytes.NewReader(data), buffers, func(f *wire.Frame) error { return stream.SendMsg(f) })
 	if err == nil && commit {
 		err = stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Commit{Commit: &pluginpb.PutCommit{Size: sum.Size, Crc32C: sum.CRC32C}}})
 	}
@@ -296,8 +302,8 @@ func TestUnclaimed(t *testing.T) {
 	p := connect(t)
 	ids := map[string]*net.UnixConn{}
 	for range maxUnclaimed + 1 {
-		conn, id := p.near.lane([]grpc.CallOption{Use()})
-		ids[id] = conn
+		l, id := p.near.lane([]grpc.CallOption{Use()})
+		ids[id] = l.conn
 	}
 	if _, err := ids["1"].Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // waits until all have come
 		t.Errorf("the oldest: %v; want its end", err)
@@ -321,7 +327,7 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	from, to := &lane{conn: ours}, &lane{conn: inherited(t, theirs)}
+	from, to := newLane(ours, new(sync.Pool)), newLane(inherited(t, theirs), new(sync.Pool))
 	defer to.conn.Close()
 	f := new(frame.Sum).Next(mem.BufferSlice{mem.SliceBuffer("some"), mem.SliceBuffer(" data")})
 	f.CRC32C++

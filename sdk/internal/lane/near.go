@@ -20,11 +20,12 @@ type use struct{ grpc.EmptyCallOption }
 // A Near is the host's end of what all calls of one connection have in common.
 // It may be nil: then there are no lanes.
 type Near struct {
-	pass *net.UnixConn
+	pass     *net.UnixConn
+	memories sync.Pool
 
 	mu     sync.Mutex
 	last   uint64
-	open   map[*net.UnixConn]bool
+	open   map[*lane]bool
 	closed bool
 }
 
@@ -35,7 +36,7 @@ func NewNear(pass *net.UnixConn) *Near {
 	if pass == nil || !greeted(pass) {
 		return nil
 	}
-	return &Near{pass: pass, open: map[*net.UnixConn]bool{}}
+	return &Near{pass: pass, open: map[*lane]bool{}}
 }
 
 // DialOption is of the connection. It comes behind those that want to see every
@@ -45,21 +46,21 @@ func (n *Near) DialOption() grpc.DialOption { return grpc.WithChainStreamInterce
 func (n *Near) stream(
 	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	conn, id := n.lane(opts)
-	if conn == nil {
+	l, id := n.lane(opts)
+	if l == nil {
 		return open(ctx, desc, cc, method, opts...)
 	}
-	context.AfterFunc(ctx, func() { n.end(conn) }) // whoever opens a stream ends its context
+	context.AfterFunc(ctx, func() { n.end(l) }) // whoever opens a stream ends its context
 	s, err := open(metadata.AppendToOutgoingContext(ctx, key, id), desc, cc, method, opts...)
 	if err != nil {
-		n.end(conn)
+		n.end(l)
 		return nil, err
 	}
-	return &nearStream{s, &lane{conn: conn}}, nil
+	return &nearStream{s, l, desc.ClientStreams}, nil
 }
 
 // lane returns the near end of a new one, and its number, or nil if there is none.
-func (n *Near) lane(opts []grpc.CallOption) (*net.UnixConn, string) {
+func (n *Near) lane(opts []grpc.CallOption) (*lane, string) {
 	wanted := false
 	for _, o := range opts {
 		if _, ok := o.(use); ok {
@@ -79,15 +80,16 @@ func (n *Near) lane(opts []grpc.CallOption) (*net.UnixConn, string) {
 	if err != nil {
 		return nil, "" // the stream does it
 	}
-	n.open[conn] = true
-	return conn, strconv.FormatUint(n.last, 10)
+	l := newLane(conn, &n.memories)
+	n.open[l] = true
+	return l, strconv.FormatUint(n.last, 10)
 }
 
-func (n *Near) end(conn *net.UnixConn) {
+func (n *Near) end(l *lane) {
 	n.mu.Lock()
-	delete(n.open, conn)
+	delete(n.open, l)
 	n.mu.Unlock()
-	_ = conn.Close()
+	l.close()
 }
 
 // Close closes all lanes: the connection is broken, and its streams know why.
@@ -99,15 +101,21 @@ func (n *Near) Close() {
 	defer n.mu.Unlock()
 	n.closed = true
 	_ = n.pass.Close()
-	for conn := range n.open {
-		_ = conn.Close()
+	for l := range n.open {
+		l.close()
 	}
 }
 
 // A nearStream is a stream with a lane.
 type nearStream struct {
 	grpc.ClientStream
-	lane *lane
+	lane  *lane
+	sends bool // frames; otherwise it receives them
+}
+
+// Context implements grpc.ClientStream: see Buffers.
+func (s *nearStream) Context() context.Context {
+	return context.WithValue(s.ClientStream.Context(), contextKey{}, s.lane)
 }
 
 // SendMsg implements grpc.ClientStream. If the lane breaks, RecvMsg says why.
@@ -126,7 +134,7 @@ func (s *nearStream) SendMsg(m any) error {
 
 // CloseSend implements grpc.ClientStream.
 func (s *nearStream) CloseSend() error {
-	if !s.lane.ended {
+	if s.sends && !s.lane.ended {
 		s.lane.ended = true
 		_ = s.lane.conn.CloseWrite() // it was broken if that fails
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // greeting is what a plugin that serves lanes says first.
-const greeting = 'L'
+const greeting = 'M'
 
 func greet(pass *net.UnixConn) error {
 	_, err := pass.Write([]byte{greeting})
@@ -64,20 +64,29 @@ func takeOver(pass *net.UnixConn) (uint64, *net.UnixConn, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	messages, err := syscall.ParseSocketControlMessage(oob[:m])
-	if err != nil || n != len(number) || len(messages) != 1 {
+	fd, err := passedFile(oob[:m])
+	if err != nil || n != len(number) {
 		return 0, nil, errors.New("no lane")
 	}
-	fds, err := syscall.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return 0, nil, errors.New("no lane")
-	}
-	syscall.CloseOnExec(fds[0])
-	f := os.NewFile(uintptr(fds[0]), "lane")
+	f := os.NewFile(uintptr(fd), "lane")
 	defer f.Close()
 	conn, err := net.FileConn(f)
 	if err != nil {
 		return 0, nil, err
 	}
 	return binary.BigEndian.Uint64(number[:]), conn.(*net.UnixConn), nil
+}
+
+// passedFile returns the one that came along with a message.
+func passedFile(oob []byte) (fd int, err error) {
+	messages, err := syscall.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) != 1 {
+		return 0, errors.New("no file came along")
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return 0, errors.New("no file came along")
+	}
+	syscall.CloseOnExec(fds[0])
+	return fds[0], nil
 }
