@@ -189,14 +189,17 @@ func benchLibrary(b *testing.B, r *rival, size int64, library string, args []str
 
 const libraryEnv = "BROCK_BENCH_LIBRARY"
 
-// moveWithLibrary is the process of benchLibrary.
+// moveWithLibrary is the process of benchLibrary. It says how many seconds it took.
 func moveWithLibrary(order string) error {
 	words := strings.Split(order, ",")
 	if len(words) != 4 {
 		return fmt.Errorf("order %q", order)
 	}
 	move := map[string]func(verb, bucket, file string) error{"minio": moveWithMinIO, "azblob": moveWithAzblob, "azblob-md5": moveWithMD5}
-	return move[words[0]](words[1], words[2], words[3])
+	start := time.Now()
+	err := move[words[0]](words[1], words[2], words[3])
+	fmt.Println(time.Since(start).Seconds())
+	return err
 }
 
 func moveWithMinIO(verb, bucket, file string) error {
