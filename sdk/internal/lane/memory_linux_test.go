@@ -67,6 +67,26 @@ func TestFramesTakeMemory(t *testing.T) {
 	}
 }
 
+// Where there is no memory to be had, frames take the socket.
+func TestNoMemory(t *testing.T) {
+	from, to := ends(t, new(sync.Pool))
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }()
+	data, sent := pattern(5*frame.Size+1), make(chan error, 1)
+	go func() { sent <- sendAll(from, data) }()
+	got, err := receiveAll(to)
+	if err = errors.Join(err, <-sent); err != nil || !bytes.Equal(got, data) || from.out.passed {
+		t.Errorf("%d bytes arrive, %v; memory was passed: %v", len(got), err, from.out.passed)
+	}
+	from.out.release()
+}
+
 // The next call gets a memory only when nobody reads from it any more.
 func TestMemoryOfTwoCalls(t *testing.T) {
 	memories := new(sync.Pool)
