@@ -40,7 +40,7 @@ func (s *destinationServer) get(req *pluginpb.GetRequest, stream pluginpb.Destin
 	if req.GetOffset() < 0 {
 		return fmt.Errorf("offset %d of %s: %w", req.GetOffset(), req.GetName(), ErrInvalid)
 	}
-	buffers, release := lane.Buffers(stream.Context())
+	buffers, release := lane.Buffers(stream)
 	defer release()
 	r, err := d.Get(stream.Context(), req.GetName(), req.GetOffset())
 	if err != nil {

@@ -47,7 +47,7 @@ func (d *destination) put(ctx context.Context, r io.Reader, open *pluginpb.PutOp
 	if err := stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Open{Open: open}}); err != nil {
 		return "", d.putError(ctx, stream, err)
 	}
-	buffers, release := lane.Buffers(stream.Context())
+	buffers, release := lane.Buffers(stream)
 	defer release()
 	defer cancel() // before that, which waits for the plugin
 	sum, readErr, sendErr := frame.Copy(r, buffers, func(f *wire.Frame) error { return stream.SendMsg(f) })

@@ -80,11 +80,11 @@ func (l *lane) close() {
 
 type contextKey struct{}
 
-// Buffers returns where to get buffers for the frames to be sent on the stream with
-// this context: one at a time, the next when the last was sent. After release, which
-// may wait for the other end, none is used any more.
-func Buffers(ctx context.Context) (pool mem.BufferPool, release func()) {
-	l, ok := ctx.Value(contextKey{}).(*lane)
+// Buffers returns where to get buffers for the frames to be sent on a stream: one at a
+// time, the next when the last was sent. After release, which may wait for the other end,
+// none is used any more.
+func Buffers(stream interface{ Context() context.Context }) (pool mem.BufferPool, release func()) {
+	l, ok := stream.Context().Value(contextKey{}).(*lane) // others may have wrapped the stream
 	if !ok {
 		return wire.Pool, func() {}
 	}

@@ -75,7 +75,7 @@ func (p *plugin) Get(_ *pluginpb.GetRequest, stream pluginpb.DestinationService_
 	if err := stream.Send(&pluginpb.GetResponse{Step: &pluginpb.GetResponse_Info{Info: &pluginpb.GetInfo{}}}); err != nil {
 		return err
 	}
-	buffers, release := Buffers(stream.Context())
+	buffers, release := Buffers(stream)
 	defer release()
 	sum, _, err := frame.Copy(bytes.NewReader(p.object), buffers, func(f *wire.Frame) error { return stream.SendMsg(f) })
 	if err != nil {
@@ -164,7 +164,7 @@ func (p *pair) put(t *testing.T, name string, data []byte, commit bool) error {
 	if err := stream.Send(&pluginpb.PutRequest{Step: &pluginpb.PutRequest_Open{Open: &pluginpb.PutOpen{Name: name}}}); err != nil {
 		return err
 	}
-	buffers, release := Buffers(stream.Context())
+	buffers, release := Buffers(stream)
 	defer release()
 	defer cancel()
 	sum, _, err := frame.Copy(bytes.NewReader(data), buffers, func(f *wire.Frame) error { return stream.SendMsg(f) })
