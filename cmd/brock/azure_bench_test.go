@@ -55,7 +55,7 @@ func BenchmarkAzure(b *testing.B) {
 		if err := moveWithMD5("put", container, file); err != nil {
 			b.Fatal(err)
 		}
-		ours, theirs := getByTurns(b, env, container, size, 10*rounds)
+		ours, theirs := getByTurns(b, env, container, size, 15*rounds)
 		for range rounds {
 			benchPlugin(b, rivals[0], fmt.Sprintf("azure://%s/%s/%s/plugin?secure=false", env["AZURE_ENDPOINT"], env["AZURE_ACCOUNT"], container), size,
 				"AZURE_STORAGE_KEY="+env["AZURE_KEY"])

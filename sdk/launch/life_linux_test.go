@@ -185,6 +185,23 @@ func TestPluginOutlivesTheThreadThatStartedIt(t *testing.T) {
 	}
 }
 
+// A plugin's timers need not be exact: see timerSlack. Those of the host must.
+func TestTimerSlack(t *testing.T) {
+	p, _ := open(t, "memory", nil)
+	for pid, want := range map[int]bool{p.Pid(): true, os.Getpid(): false} {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			slack, err := os.ReadFile(fmt.Sprintf("/proc/%s/timerslack_ns", task.Name()))
+			if err == nil && (strings.TrimSpace(string(slack)) == strconv.Itoa(timerSlack)) != want {
+				t.Errorf("thread %s of %d has %s", task.Name(), pid, slack)
+			}
+		}
+	}
+}
+
 // onThread runs f on a thread that ends soon afterwards, and returns its id.
 func onThread(t *testing.T, f func()) int {
 	t.Helper()

@@ -152,7 +152,7 @@ func (r *runner) Start(context.Context) error {
 func (r *runner) run(started chan<- error, outputs ...*os.File) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := r.cmd.Start()
+	err := slackly(r.cmd.Start)
 	if err == nil {
 		r.pid = r.cmd.Process.Pid
 		noCores(r.pid)
