@@ -136,13 +136,17 @@ func cancelHeard(t *trial, p *place) {
 	}
 	p.dst = d
 	p.hang(d, 0)
-	before := usageOf(process.Pid()) // with what it holds on to once it has worked
-	for i := 1; i < 4 && !p.failed(); i++ {
+	before, now := usageOf(process.Pid()), usage{} // with what it holds on to once it has worked
+	for i, more := 1, 0; i < 4 && !p.failed(); i++ {
 		p.hang(d, i)
-		var now usage
-		if !eventually(lifeTime, func() bool { now = usageOf(process.Pid()); return now.files <= before.files+2 }) {
-			t.Errorf("after Puts that were cancelled, the plugin has %d files open, and had %d before: it does not let go", now.files, before.files)
+		if eventually(lifeTime, func() bool { now = usageOf(process.Pid()); return now.files <= before.files+2 }) {
+			continue
 		}
+		// Connections that are kept for later may come with any round; what is not let go, with each.
+		if more++; more == 3 {
+			t.Errorf("after Puts that were cancelled, the plugin has %d files open, more than after those before: it does not let go", now.files)
+		}
+		before = now
 	}
 	if p.failed() {
 		return
